@@ -1,0 +1,51 @@
+"""Prompting, RAG, tree RAG, LoRA or full fine-tuning: which to use, and what it costs.
+
+    import wattune as wt
+
+    task = wt.load_task("harbour")
+    base = wt.load_system("smollm2-135m-q4", refusal=task.refusal)
+    meter = wt.Meter(place="FRA")
+    records = [wt.run(steps, task, base, meter=meter) for steps in ([], [wt.RAG(k=2)])]
+    wt.compare(records).show()
+
+Importing this loads no torch; what is heavy is imported where it is used.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+# `run` and `compare` are rooms as well as verbs. Bound here, after their modules are loaded, the
+# names mean the verbs for good: Python sets a submodule's name on its package only once.
+from .compare import Comparison, compare
+from .job import load_system
+from .measure.meter import Meter
+from .measure.record import Record
+from .measure.store import load_records, to_frame
+from .recipe import load_recipe
+from .run import run
+from .strategies import RAG, FullFineTuning, LoRA, Prompt, TreeRAG
+from .tasks.load import load_task
+
+try:
+    __version__ = version("wattune")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "RAG",
+    "Comparison",
+    "FullFineTuning",
+    "LoRA",
+    "Meter",
+    "Prompt",
+    "Record",
+    "TreeRAG",
+    "compare",
+    "load_recipe",
+    "load_records",
+    "load_system",
+    "load_task",
+    "run",
+    "to_frame",
+]

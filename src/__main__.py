@@ -1,0 +1,7 @@
+"""What ``python -m wattune`` and ``accelerate launch -m wattune`` start."""
+
+from __future__ import annotations
+
+from .cli import main
+
+main()

@@ -1,0 +1,112 @@
+"""One question to every system of a folder of records, side by side."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError, StorageError
+from .measure.carbon import emissions_g
+from .measure.meter import Meter
+from .measure.record import Phase, Record
+from .measure.store import load_records
+from .session import Answer, Pool
+from .stages import StageStore
+from .system import LocalSystem
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one system answered, and what that took; `reason` where it could not."""
+
+    record: Record
+    answer: Answer | None
+    phase: Phase | None
+    duration_s: float = 0.0
+    grams: float | None = None
+    reason: str = ""
+
+
+def ask_all(
+    runs: Path, question: str, *, place: str | None = None, stages: StageStore | None = None
+) -> list[Asked]:
+    """Answer `question` with the system of every finished record under `runs`.
+
+    Loading is not in the figures: the first answer of a system is given before the metered one
+    where weights have to be opened.
+    """
+    records = [record for record in load_records(runs) if record.status == "done"]
+    if not records:
+        raise InputError(f"{runs}: no finished records there; run a recipe first")
+    asked: list[Asked] = []
+    with Meter(place=place) as meter:
+        pool = Pool(stages or StageStore(), meter)
+        # Systems with the same weights one after another, so that each is opened once.
+        order = sorted(range(len(records)), key=lambda i: (_system(records[i]).weights_key(), i))
+        results: dict[int, Asked] = {}
+        for i in order:
+            results[i] = _ask(records[i], question, pool, meter)
+        asked = [results[i] for i in range(len(records))]
+        pool.close()
+    return asked
+
+
+def _system(record: Record) -> LocalSystem:
+    return LocalSystem.model_validate(record.system)
+
+
+def _ask(record: Record, question: str, pool: Pool, meter: Meter) -> Asked:
+    try:
+        session = pool.open(_system(record))
+        session.load()
+        with meter.phase("ask") as phase:
+            before = time.perf_counter()
+            answer = session.answer([question])[0]
+            took = time.perf_counter() - before
+    except StorageError as error:
+        return Asked(record, None, None, reason=str(error))
+    carbon = meter.carbon or record.carbon
+    joules = phase.result.energy_j
+    grams = emissions_g(joules, carbon) if joules is not None and carbon is not None else None
+    return Asked(record, answer, phase.result, took, grams)
+
+
+def show_asked(question: str, asked: list[Asked]) -> None:
+    """Print the answers as a table, then each distinct passage once."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(110, console.width))
+    table = Table(title=escape(question), title_justify="left", box=box.SIMPLE_HEAD)
+    for header in ("run", "answer", "passages"):
+        table.add_column(header)
+    for header in ("J", "mgCO₂e", "s", "tokens in/out"):
+        table.add_column(header, justify="right", no_wrap=True)
+    numbers: dict[tuple[str, str], int] = {}
+    for one in asked:
+        if one.answer is None:
+            table.add_row(one.record.name, escape(one.reason), "", "–", "–", "–", "–")
+            continue
+        cited = [
+            numbers.setdefault((passage.document, passage.text), len(numbers) + 1)
+            for passage in one.answer.passages
+        ]
+        joules = one.phase.energy_j if one.phase else None
+        table.add_row(
+            one.record.name,
+            escape(one.answer.text) or "(nothing)",
+            " ".join(f"({number})" for number in cited) or "–",
+            "–" if joules is None else f"{joules:.1f}",
+            "–" if one.grams is None else f"{one.grams * 1000:.2f}",
+            f"{one.duration_s:.2f}",
+            f"{one.answer.tokens_in}/{one.answer.tokens_out}",
+        )
+    console.print(table)
+    for (document, text), number in numbers.items():
+        console.print(f"({number}) {document}: {' '.join(text.split())}", markup=False,
+                      highlight=False, style="dim")  # fmt: skip

@@ -1,0 +1,306 @@
+"""The verbs of the command line; no logic of its own."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from .errors import InputError, RecipeError, WattuneError
+
+app = typer.Typer(
+    help="Prompting, RAG, tree RAG, LoRA or full fine-tuning: which to use, and what it costs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="The models wattune knows by name.", no_args_is_help=True)
+cache_app = typer.Typer(help="Prepared stages and models on disk.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+app.add_typer(cache_app, name="cache")
+
+
+class Format(enum.StrEnum):
+    """How a comparison is printed."""
+
+    table = "table"
+    markdown = "markdown"
+    csv = "csv"
+    json = "json"
+
+
+RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that records are written to.")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="No bars, no remarks.")]
+AllowOverlap = Annotated[
+    bool,
+    typer.Option("--allow-overlap", help="Go on although test questions stand in training."),
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="A small slice of the task, as `quick:` says.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Settings that win over the file: lora.r=8 seed=1")
+]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or a shipped one: lora")],
+    overrides: Overrides = None,
+    runs: RunsFolder = Path("runs"),
+    quick: Quick = False,
+    allow_overlap: AllowOverlap = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Run the run(s) of a recipe and print their table.
+
+    Examples: wattune run recipes/lora.yaml lora.r=8 ; accelerate launch -m wattune run lora.yaml
+    """
+    _one_process()
+    records = _run_recipe(recipe, overrides or [], runs, quick, allow_overlap, no_progress)
+    _print(records, Format.table)
+    failed = [record for record in records if record.status != "done"]
+    if failed:
+        raise InputError("; ".join(f"{r.name} was {r.status}: {r.reason}" for r in failed))
+
+
+@app.command()
+def compare(
+    what: Annotated[list[str], typer.Argument(help="A recipe and overrides, or folders/records.")],
+    runs: RunsFolder = Path("runs"),
+    quick: Quick = False,
+    allow_overlap: AllowOverlap = False,
+    no_progress: NoProgress = False,
+    format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file instead.")
+    ] = None,
+) -> None:
+    """Run what is missing of a recipe and compare all its runs; or compare finished records.
+
+    Examples: wattune compare quickstart --quick ; wattune compare runs/quickstart --format csv
+    """
+    first, *rest = what
+    if Path(first).is_dir() or Path(first).suffix == ".json":
+        from .measure.store import load_records
+
+        records = [record for path in what for record in load_records(path)]
+        if not records:
+            raise InputError(f"{', '.join(what)}: no records there; run a recipe first")
+    else:
+        _one_process()
+        records = _run_recipe(first, rest, runs, quick, allow_overlap, no_progress)
+    _print(records, format, output)
+
+
+@app.command()
+def ask(
+    runs: Annotated[Path, typer.Argument(help="A folder of records: runs/quickstart")],
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    place: Annotated[str | None, typer.Option(help="Country or region, for gCO₂e.")] = None,
+) -> None:
+    """Answer one question with every system of a folder, with passages and joules.
+
+    Example: wattune ask runs/quickstart "Who heads the Marine Division?"
+    """
+    from .ask import ask_all, show_asked
+
+    if not question.strip():
+        raise InputError('the question is empty; wattune ask RUNS "Who heads ...?"')
+    show_asked(question, ask_all(runs, question, place=place))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder of documents (.md, .txt).")],
+    questions: Annotated[
+        Path | None, typer.Option(help="A CSV or JSON-lines file of questions and answers.")
+    ] = None,
+) -> None:
+    """Make a task of your own folder of documents, and a recipe that runs it.
+
+    Example: wattune init handbook --questions faq.csv
+    """
+    from .measure.statistics import questions_needed
+    from .tasks.scaffold import init_task
+
+    report = init_task(folder, questions=questions, questions_needed=questions_needed())
+    for line in report.sentences():
+        typer.echo(line)
+
+
+@app.command("ls")
+def list_recipes() -> None:
+    """List the shipped recipes, each with its first line."""
+    from .files import shipped_folder
+
+    for path in sorted(shipped_folder().glob("*.yaml")):
+        head = path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ")
+        typer.echo(f"{path.stem:<18}{head}")
+
+
+@app.command()
+def cp(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe: lora")],
+    to: Annotated[Path, typer.Argument(help="Where to: a folder or a new file.")] = Path("."),
+) -> None:
+    """Copy a shipped recipe, to be edited. Example: wattune cp lora my-lora.yaml"""
+    from .files import read_text, write_text
+    from .recipe import find_recipe
+
+    source = find_recipe(recipe)
+    target = to / source.name if to.is_dir() else to
+    if target.exists():
+        raise InputError(f"{target} exists already; name another file")
+    write_text(target, read_text(source))
+    typer.echo(str(target))
+
+
+@app.command()
+def validate(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or a shipped one.")],
+    overrides: Overrides = None,
+    allow_overlap: AllowOverlap = False,
+) -> None:
+    """Check a recipe, its task and its model without running anything."""
+    from .job import jobs_of
+    from .recipe import load_recipe
+
+    jobs = jobs_of(load_recipe(recipe, overrides or []), allow_overlap=allow_overlap)
+    task = jobs[0].task
+    typer.echo(
+        f"fine: {len(jobs)} run(s) on {task.name}: {len(task.train)} training, "
+        f"{len(task.validation)} validation, {len(task.test)} test questions, "
+        f"{len(task.documents)} documents"
+    )
+
+
+@models_app.command("ls")
+def models_ls() -> None:
+    """List the catalogue: name, kind, size, licence, and whether it is here already."""
+    from .models.catalogue import CATALOGUE
+    from .models.fetch import fetched
+
+    for name, entry in CATALOGUE.items():
+        here = "here" if fetched(name) else f"{entry.download_bytes / 1e6:.0f} MB to fetch"
+        typer.echo(f"{name:<18}{entry.kind:<11}{here:<18}{entry.licence:<12}{entry.description}")
+
+
+@models_app.command("fetch")
+def models_fetch(
+    name: Annotated[str, typer.Argument(help="A catalogue name or a hub id (org/name).")],
+    no_progress: NoProgress = False,
+) -> None:
+    """Fetch a model into the cache. Example: wattune models fetch smollm2-135m-q4"""
+    from .models.fetch import resolve
+    from .progress import TerminalProgress
+
+    with TerminalProgress(quiet=no_progress) as progress:
+        found = resolve(name, progress=progress.step)
+    typer.echo(f"{found.name} ({found.revision}): {found.folder}")
+
+
+@cache_app.command("info")
+def cache_info() -> None:
+    """Where the cache lies and how large it is."""
+    from .files import cache_folder, folder_bytes
+
+    folder = cache_folder()
+    for part in ("models", "stages"):
+        size = folder_bytes(folder / part) if (folder / part).is_dir() else 0
+        typer.echo(f"{part:<8}{size / 1e6:>10,.1f} MB  {folder / part}")
+
+
+@cache_app.command("prune")
+def cache_prune() -> None:
+    """Remove prepared stages (adapters, weights, indexes); their bills are kept."""
+    from .stages import StageStore
+
+    count, freed = StageStore().prune()
+    typer.echo(f"removed {count} stage(s), {freed / 1e6:,.1f} MB; their bills are kept")
+
+
+def _run_recipe(
+    recipe: str,
+    overrides: list[str],
+    runs: Path,
+    quick: bool,
+    allow_overlap: bool,
+    no_progress: bool,
+) -> list[Any]:
+    from .progress import TerminalProgress
+    from .recipe import load_recipe
+    from .run import run_recipe
+
+    loaded = load_recipe(recipe, overrides)
+    loaded = loaded.quicker() if quick else loaded
+    with TerminalProgress(quiet=no_progress) as progress:
+        return run_recipe(
+            loaded,
+            runs / loaded.name,
+            allow_overlap=allow_overlap,
+            progress=progress,
+            say=progress.say,
+            step=progress.step,
+        )
+
+
+def _print(records: list[Any], format: Format, output: Path | None = None) -> None:
+    import json
+
+    from .compare import compare as compare_records
+    from .compare.table import plain_rows
+    from .files import write_text
+
+    comparison = compare_records(records)
+    if format is Format.table and output is None:
+        comparison.show()
+        return
+    text = {
+        Format.table: comparison.to_markdown,
+        Format.markdown: comparison.to_markdown,
+        Format.csv: comparison.to_csv,
+        Format.json: lambda: json.dumps(plain_rows(comparison), indent=2) + "\n",
+    }[format]()
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_text(output, text)
+
+
+def _one_process() -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RecipeError("several processes are not supported yet: launch with --num_processes 1")
+
+
+def main() -> None:
+    """Entry point: errors for people, exit 2 for bad input, 3 for constraints, 1 for crashes."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        typer.echo("stopped; finished runs are kept, the same command goes on", err=True)
+        sys.exit(130)
+    except WattuneError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(f"crashed: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        sys.exit(1)

@@ -1,0 +1,58 @@
+"""A comparison on paper: for the terminal by rich, and as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .table import Comparison, Table
+
+
+def show(comparison: Comparison) -> None:
+    """Print the tables and their notes; a pipe gets them at their natural width."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(140, console.width))
+    for table in comparison.tables():
+        drawn = RichTable(
+            title=table.title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold"
+        )
+        for number, header in enumerate(table.headers):
+            drawn.add_column(header, justify="left" if number == 0 else "right", no_wrap=True)
+        spanned: list[str] = []
+        for row in table.rows:
+            if len(row) == len(table.headers):
+                drawn.add_row(*[escape(cell) for cell in row])
+            else:  # a skipped run: its reason would tear a column apart
+                drawn.add_row(escape(row[0]), escape(row[1].partition(":")[0]))
+                spanned.append(f"{row[0]} {row[1]}")
+        console.print(drawn)
+        for line in spanned:
+            console.print(escape(line), highlight=False)
+    for note in comparison.notes():
+        console.print(escape(note), style="dim", highlight=False)
+
+
+def markdown(comparison: Comparison) -> str:
+    """The tables as Markdown, pipes escaped."""
+    parts = [_markdown_table(table) for table in comparison.tables()]
+    notes = "\n".join(f"- {note}" for note in comparison.notes())
+    return "\n\n".join([*parts, notes]) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    width = len(table.headers)
+    lines = [f"**{table.title}**", ""]
+    lines.append(_line([header.replace("\n", " ") for header in table.headers]))
+    lines.append(_line(["---", *["---:"] * (width - 1)]))
+    lines += [_line([*row, *[""] * (width - len(row))]) for row in table.rows]
+    return "\n".join(lines)
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

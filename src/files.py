@@ -1,0 +1,122 @@
+"""Files written beside and renamed, so that none is ever half-written; and where the cache lies."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import StorageError
+
+CACHE_VARIABLE = "WATTUNE_CACHE"
+
+
+def cache_folder() -> Path:
+    """The folder of models and prepared stages: ``$WATTUNE_CACHE`` or the user's cache folder."""
+    import platformdirs
+
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("wattune"))
+
+
+@contextlib.contextmanager
+def storage(path: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(
+                f"the disk is full: {path} was not written; free some space "
+                "(`wattune cache prune` removes prepared weights and keeps their bills) "
+                "and run again, finished work is kept"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise StorageError(
+                f"{path} cannot be written ({error.strerror}); choose another folder"
+            ) from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8, LF) beside `path`, flush it to disk and rename it into place."""
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write one JSON object a line, whole or not at all."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_json_lines(path: Path) -> list[tuple[int, Any]]:
+    """Rows of a JSON-lines file with their line numbers (from 1); blank lines are passed over.
+
+    Raises `StorageError` naming the line that is not JSON.
+    """
+    rows: list[tuple[int, Any]] = []
+    # Only \n ends a row: str.splitlines would also cut at U+2028 inside a JSON string.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            try:
+                rows.append((number, json.loads(line)))
+            except json.JSONDecodeError as error:
+                raise StorageError(
+                    f"{path}:{number}: not a JSON object a line ({error.msg} at column "
+                    f"{error.colno})"
+                ) from error
+    return rows
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, or a `StorageError` that says what is wrong with it."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise StorageError(f"{path}: there is no such file") from error
+    except IsADirectoryError as error:
+        raise StorageError(f"{path} is a folder; a file is expected here") from error
+    except UnicodeDecodeError as error:
+        raise StorageError(
+            f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8"
+        ) from error
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files under `folder`."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def shipped_folder() -> Path:
+    """The folder of the recipes and the built-in task: in a wheel inside the package, in a
+    checkout beside it."""
+    package = Path(__file__).parent
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"

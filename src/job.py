@@ -1,0 +1,147 @@
+"""Job: one run of a recipe, resolved into values; everything that determines its Record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .errors import TaskError
+from .measure.environment import environment
+from .measure.record import SCHEMA_VERSION
+from .models.devices import preferred_device, preferred_dtype
+from .models.fetch import resolve
+from .recipe import Limit, Recipe
+from .strategies import Strategy
+from .system import Decoding, LocalSystem, ModelRef, System
+from .tasks.examples import check_overlap
+from .tasks.load import load_task
+from .tasks.task import REFUSAL, Example, Split, Task
+from .values import digest
+
+OVERLAP_ALLOWED = "overlap_allowed"
+"""Flag of a record whose test questions stand in training too."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, resolved: all that determines its Record."""
+
+    name: str
+    strategies: tuple[Strategy, ...]
+    task: Task
+    system: System
+    split: Split = "test"
+    seed: int = 0
+    latency_questions: int = 8
+    recipe: dict[str, Any] | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that determines the record, so that running again finds it."""
+        return digest(
+            {
+                "schema": SCHEMA_VERSION,
+                "strategies": [[s.version, s.plain()] for s in self.strategies],
+                "task": self.task.fingerprint,
+                "system": self.system.identity(),
+                "split": self.split,
+                "seed": self.seed,
+                "latency_questions": self.latency_questions,
+                "machine": machine(),
+                "hardware": environment()["hardware"],
+                "flags": list(self.flags),
+            }
+        )
+
+
+def machine() -> dict[str, Any]:
+    """What of the machine changes the answers: device, precision, number of processes."""
+    device = preferred_device()
+    dtype = preferred_dtype(device)
+    return {"device": device, "dtype": dtype, "processes": 1}
+
+
+def load_system(
+    name: str,
+    *,
+    refusal: str | None = None,
+    decoding: Decoding | None = None,
+    say: Callable[[str], None] | None = None,
+) -> System:
+    """The base System of a model: a catalogue name, a folder, or a hub id.
+
+    Raises `ModelError` when the model is unknown or its weights cannot be had.
+    """
+    found = resolve(name, kind="causal_lm", progress=say)
+    return LocalSystem(
+        model=ModelRef(name=name, revision=found.revision),
+        refusal=refusal or REFUSAL,
+        decoding=decoding or Decoding(),
+    )
+
+
+def jobs_of(
+    recipe: Recipe, *, allow_overlap: bool = False, say: Callable[[str], None] | None = None
+) -> list[Job]:
+    """The runs of a recipe, checked and resolved, in the order they are written.
+
+    Raises `TaskError` for test questions that stand in training, unless `allow_overlap`, which
+    marks the records.
+    """
+    settings = recipe.settings
+    source = settings.task
+    if isinstance(source, str):
+        task = load_task(source)
+    else:
+        task = load_task(source.source, columns=source.columns)
+    flags = overlap_flags(task, allow_overlap)
+    task = limited(task, settings.limit, settings.split)
+    system = load_system(settings.model, refusal=task.refusal, decoding=settings.decoding, say=say)
+    return [
+        Job(
+            name=name,
+            strategies=tuple(strategies),
+            task=task,
+            system=system,
+            split=settings.split,
+            seed=settings.seed,
+            latency_questions=settings.latency_questions,
+            recipe=recipe.of_run(name),
+            flags=flags,
+        )
+        for name, strategies in recipe.runs.items()
+    ]
+
+
+def overlap_flags(task: Task, allowed: bool) -> tuple[str, ...]:
+    """No flags; or, where test questions stand in training, one if `allowed`, else `TaskError`."""
+    pairs = check_overlap(task)
+    if not pairs:
+        return ()
+    if allowed:
+        return (OVERLAP_ALLOWED,)
+    shown = ", ".join(f"{test} = {train}" for test, train in pairs[:5])
+    raise TaskError(
+        f"task {task.name}: {len(pairs)} test question(s) stand in training too ({shown}"
+        f"{', ...' if len(pairs) > 5 else ''}); remove them from one side, or go on with "
+        "--allow-overlap, which marks the records"
+    )
+
+
+def limited(task: Task, limit: Limit, split: Split) -> Task:
+    """The task cut to a slice that keeps the mix of kinds."""
+    changes: dict[str, Any] = {}
+    if limit.questions is not None:
+        changes[split] = tuple(spread(task.split(split), limit.questions))
+    if limit.train is not None:
+        changes["train"] = tuple(spread(task.train, limit.train))
+    return replace(task, **changes)
+
+
+def spread(examples: Sequence[Example], count: int) -> list[Example]:
+    """`count` examples at even steps, so that a slice keeps the mix of the whole."""
+    if count >= len(examples):
+        return list(examples)
+    return [examples[i * len(examples) // count] for i in range(count)]

@@ -1,0 +1,1 @@
+"""Measuring: energy, memory, carbon, quality, statistics, records. Knows nothing of models."""

@@ -1,0 +1,1 @@
+"""Models: a catalogue, fetching, local causal language models and embedders."""

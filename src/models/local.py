@@ -1,0 +1,323 @@
+"""A causal language model of this machine, opened: weights, tokenizer, generation."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CannotRun, InputError, ModelError
+from .chat import chat_ids
+from .devices import (
+    check_dtype,
+    check_memory,
+    preferred_device,
+    preferred_dtype,
+    required_memory_bytes,
+)
+from .folders import check_folder
+from .generation import Generation, RowEnds, pad_left, plan_batches
+from .quiet import quiet_transformers
+
+if TYPE_CHECKING:
+    from ..prompt import Message
+
+BATCH_TOKENS = 8192
+BATCH_ROWS = 32
+
+
+class LocalModel:
+    """Weights and tokenizer in memory. Made by `open`, freed by `close` or at the end of a `with`.
+
+    `model` is the transformers (or, where an adapter could not be merged, PEFT) model in
+    evaluation mode; `tokenizer` its tokenizer; both for training too.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, device: str, dtype: str, even: bool) -> None:
+        self.tokenizer = tokenizer
+        self.device = device
+        self.dtype = dtype
+        self._model: Any = model
+        self._even = even
+        self._config = model.config.get_text_config()
+        self._ends, self._pad = _end_tokens(model, tokenizer)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        weights: Path | None = None,
+        adapters: Sequence[Path] = (),
+        dtype: str | None = None,
+        device: str | None = None,
+        available_bytes: int | None = None,
+    ) -> LocalModel:
+        """Open the model of `folder`.
+
+        `weights` is a folder whose weights replace the model's own; the tokenizer stays.
+        `adapters` are PEFT folders, applied in order and merged in float32 before the weights are
+        cast to `dtype`, so that answering costs what the deployed, merged model costs. An adapter
+        that cannot be merged (prompt tuning) stays wrapped around the model and must be the last.
+        `dtype` and `device` default to what the machine prefers. With `available_bytes` the
+        memory needed is compared first. Raises `ModelError` for folders that cannot be read and
+        `CannotRun` where the memory does not suffice or adapters do not combine.
+        """
+        source = weights or folder
+        for path in {folder, source}:
+            check_folder(path)
+        device = device or preferred_device()
+        dtype = check_dtype(dtype or preferred_dtype(device))
+        if available_bytes is not None:
+            needed = required_memory_bytes(
+                source, dtype, batch_tokens=BATCH_TOKENS, merging=bool(adapters)
+            )
+            check_memory(f"{folder.name} in {dtype}", needed, available_bytes)
+        with quiet_transformers():
+            tokenizer = open_tokenizer(folder)
+            model = _load(source, "float32" if adapters else dtype)
+            even = False
+            for number, adapter in enumerate(adapters, start=1):
+                model, merged = _with_adapter(model, adapter)
+                even = not merged
+                if even and number < len(adapters):
+                    raise CannotRun(
+                        f"the adapter {adapter.name} cannot be merged into the weights, so no "
+                        "other can be applied after it; put it last"
+                    )
+            import torch
+
+            model = model.to(device=device, dtype=getattr(torch, dtype))
+        model.eval()
+        model.requires_grad_(False)
+        return cls(model, tokenizer, device=device, dtype=dtype, even=even)
+
+    @property
+    def model(self) -> Any:
+        """The model in memory; a `RuntimeError` once closed."""
+        if self._model is None:
+            raise RuntimeError("this model was closed")
+        return self._model
+
+    @property
+    def context_window(self) -> int | None:
+        """The most tokens of prompt and answer together; None where the model names no limit."""
+        window = getattr(self._config, "max_position_embeddings", None)
+        return int(window) if window else None
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of token ids that the model scores."""
+        return int(self._config.vocab_size)
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """The token ids that end an answer."""
+        return self._ends
+
+    def encode_chat(
+        self, messages: Sequence[Message], add_generation_prompt: bool = True
+    ) -> list[int]:
+        """Token ids of a chat by the model's chat template; see `chat_ids`."""
+        return chat_ids(self.tokenizer, messages, add_generation_prompt)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a plain text, without special tokens."""
+        return len(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def generate(
+        self,
+        messages: Sequence[list[Message]],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+        batch_tokens: int = BATCH_TOKENS,
+        batch_rows: int = BATCH_ROWS,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Generation]:
+        """Write one answer to each chat, in the order given.
+
+        Temperature 0 is greedy; otherwise tokens are drawn, the same ones for the same call and
+        `seed`. A row ends at an end token or when a string of `stop` stands in its text after the
+        first character that is not white space; the text is cut before it and stripped. Only
+        these arguments decide: penalties that a model's maker recommends are not applied.
+        `progress` is called after each batch with the number of answers it gave. Raises
+        `InputError` when a prompt with its answer would not fit the context window.
+        """
+        if max_tokens < 1:
+            raise InputError(f"max_tokens is {max_tokens}; it must be at least 1")
+        if any(not text for text in stop):
+            raise InputError("a stop string is empty; every stop string needs a character")
+        prompts = [self.encode_chat(chat) for chat in messages]
+        self._check_window(prompts, max_tokens)
+        settings = self._settings(max_tokens, temperature, top_p)
+        waiting = plan_batches(
+            [len(prompt) for prompt in prompts],
+            max_tokens=max_tokens,
+            batch_tokens=batch_tokens,
+            max_rows=batch_rows,
+            even=self._even,
+        )[::-1]
+        answers: dict[int, Generation] = {}
+        while waiting:
+            batch = waiting.pop()
+            written = self._attempt([prompts[i] for i in batch], settings, stop, seed + batch[0])
+            if written is None and len(batch) > 1:
+                half = len(batch) // 2
+                waiting += [batch[half:], batch[:half]]
+                continue
+            if written is None:
+                raise CannotRun(
+                    f"the {self.device} has too little memory for one prompt of "
+                    f"{len(prompts[batch[0]])} tokens; choose a smaller model or shorter prompts"
+                )
+            answers.update(zip(batch, written, strict=True))
+            if progress is not None:
+                progress(len(batch))
+        return [answers[index] for index in range(len(prompts))]
+
+    def _check_window(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
+        window = self.context_window
+        for number, prompt in enumerate(prompts, start=1):
+            if window is not None and len(prompt) + max_tokens > window:
+                raise InputError(
+                    f"prompt {number} of {len(prompts)} has {len(prompt)} tokens and {max_tokens} "
+                    f"are to be written: {len(prompt) + max_tokens - window} more than the "
+                    f"model's context window of {window}; use fewer shots or passages"
+                )
+
+    def _settings(self, max_tokens: int, temperature: float, top_p: float) -> Any:
+        from transformers import GenerationConfig
+
+        drawn: dict[str, Any] = {}
+        if temperature > 0:
+            drawn = {"temperature": temperature, "top_p": top_p, "top_k": 0}
+        return GenerationConfig(
+            max_new_tokens=max_tokens,
+            do_sample=temperature > 0,
+            eos_token_id=sorted(self._ends) or None,
+            pad_token_id=self._pad,
+            **drawn,
+        )
+
+    def _attempt(
+        self, prompts: Sequence[Sequence[int]], settings: Any, stop: Sequence[str], seed: int
+    ) -> list[Generation] | None:
+        """The answers of one batch, or None where the device's memory did not suffice.
+
+        Not the exception itself: it would hold on to the tensors of the failed attempt.
+        """
+        import torch
+
+        try:
+            return self._write(prompts, settings, stop, seed)
+        except torch.OutOfMemoryError:
+            pass
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        return None
+
+    def _write(
+        self, prompts: Sequence[Sequence[int]], settings: Any, stop: Sequence[str], seed: int
+    ) -> list[Generation]:
+        import torch
+        from transformers import StoppingCriteriaList
+
+        ids, mask = pad_left(prompts, self._pad)
+        ends = RowEnds(self.tokenizer, len(prompts), ends=self._ends, stop=stop)
+        devices = [torch.cuda.current_device()] if self.device.startswith("cuda") else []
+        # The draw is ours, the caller's random state is put back.
+        with quiet_transformers(), torch.inference_mode(), torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            self.model.generate(
+                input_ids=ids.to(self.device),
+                attention_mask=mask.to(self.device),
+                generation_config=settings,
+                stopping_criteria=StoppingCriteriaList([ends]),
+            )
+        return [
+            Generation(text=ends.text(row), tokens_in=len(prompt), tokens_out=len(ends.rows[row]))
+            for row, prompt in enumerate(prompts)
+        ]
+
+    def close(self) -> None:
+        """Free the weights. May be called twice."""
+        self._model = None
+        gc.collect()
+        if self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.empty_cache()
+
+    def __enter__(self) -> LocalModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder, without its weights; `ModelError` if it cannot be read."""
+    from transformers import AutoTokenizer
+
+    with quiet_transformers():
+        try:
+            return AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{folder}: the tokenizer cannot be read: {error}") from error
+
+
+def _load(folder: Path, dtype: str) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{folder}: the model cannot be opened: {error}") from error
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> tuple[frozenset[int], int]:
+    """The tokens that end an answer, and the one to pad with.
+
+    The model's own generation settings may name more ends than the tokenizer. Then they are
+    replaced, because transformers fills what a call leaves open from them.
+    """
+    from transformers import GenerationConfig
+
+    named = model.generation_config.eos_token_id
+    ends = {named} if isinstance(named, int) else set(named or ())
+    if tokenizer.eos_token_id is not None:
+        ends.add(tokenizer.eos_token_id)
+    pad = tokenizer.pad_token_id
+    if pad is None:
+        pad = min(ends, default=0)  # any will do: it is masked
+    model.generation_config = GenerationConfig(pad_token_id=pad)
+    return frozenset(ends), pad
+
+
+def _with_adapter(model: Any, folder: Path) -> tuple[Any, bool]:
+    """The model with one adapter, and whether it was merged into the weights."""
+    from peft import PeftConfig, PeftModel
+
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{folder} has no adapter_model.safetensors, so it is no usable adapter")
+    try:
+        kind = PeftConfig.from_pretrained(folder)
+        wrapped = PeftModel.from_pretrained(model, folder, config=kind, is_trainable=False)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{folder}: the adapter does not fit the model: {error}") from error
+    if kind.is_prompt_learning or not hasattr(wrapped.base_model, "merge_and_unload"):
+        return wrapped, False
+    return wrapped.merge_and_unload(), True

@@ -1,0 +1,60 @@
+"""Hugging Face's libraries kept quiet for the length of a call, then put back as they were."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+TELEMETRY_VARIABLE = "HF_HUB_DISABLE_TELEMETRY"
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars and no log lines below ERROR from transformers while inside."""
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    level = logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def quiet_hub() -> Iterator[None]:
+    """No telemetry and no progress bars from huggingface_hub while inside.
+
+    The library reads its environment once, when it is first imported, so the variable is set for
+    that import only; afterwards the value it keeps is changed and put back.
+    """
+    before = os.environ.get(TELEMETRY_VARIABLE)
+    os.environ[TELEMETRY_VARIABLE] = "1"
+    try:
+        from huggingface_hub import constants
+        from huggingface_hub.utils import (
+            are_progress_bars_disabled,
+            disable_progress_bars,
+            enable_progress_bars,
+        )
+    finally:
+        if before is None:
+            del os.environ[TELEMETRY_VARIABLE]
+        else:
+            os.environ[TELEMETRY_VARIABLE] = before
+    disabled = constants.HF_HUB_DISABLE_TELEMETRY
+    bars = not are_progress_bars_disabled()
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    if bars:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = disabled
+        if bars:
+            enable_progress_bars()

@@ -1,0 +1,110 @@
+"""From a question, its passages and some shots to chat messages. Text in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+from pydantic import field_validator
+
+from .errors import RecipeError
+from .values import Value
+
+
+class Message(TypedDict):
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Passage(Value):
+    """A piece of text given to the model: where it is from, how it scored, who found it."""
+
+    text: str
+    document: str
+    title: str = ""
+    score: float | None = None
+    source: Literal["index", "tree"] = "index"
+
+
+class Shot(Value):
+    """A worked example shown in the prompt; `id` is the training example it was taken from."""
+
+    id: str
+    question: str
+    answer: str
+
+
+INSTRUCTION = (
+    "Answer the question with the shortest exact answer: a name, a number or a few words. "
+    'If you cannot know the answer, reply "{refusal}"'
+)
+
+
+class PromptTemplate(Value):
+    """How a question becomes messages.
+
+    `instruction` is the system text (``{refusal}`` is filled with the task's refusal sentence).
+    `question` and `passages` are f-string templates with plain ``{question}`` and ``{passages}``
+    placeholders only: no attribute access, so a template cannot run code.
+    """
+
+    instruction: str = INSTRUCTION
+    question: str = "{question}"
+    passages: str = "{passages}\n\nQuestion: {question}"
+
+    @field_validator("instruction", "question", "passages")
+    @classmethod
+    def _plain_placeholders(cls, template: str) -> str:
+        _fill(template, {"question": "", "passages": "", "refusal": ""})
+        return template
+
+    def render(
+        self,
+        question: str,
+        *,
+        refusal: str,
+        passages: Sequence[Passage] = (),
+        shots: Sequence[Shot] = (),
+    ) -> list[Message]:
+        """Messages for one question: the instruction, the shots as turns, then the question."""
+        messages: list[Message] = []
+        if self.instruction:
+            text = _fill(self.instruction, {"refusal": refusal})
+            messages.append({"role": "system", "content": text})
+        for shot in shots:
+            asked = _fill(self.question, {"question": shot.question})
+            messages.append({"role": "user", "content": asked})
+            messages.append({"role": "assistant", "content": shot.answer})
+        values = {"question": question}
+        template = self.question
+        if passages:
+            template = self.passages
+            values["passages"] = "\n\n".join(
+                f"[{number}] {passage.text}" for number, passage in enumerate(passages, start=1)
+            )
+        messages.append({"role": "user", "content": _fill(template, values)})
+        return messages
+
+
+def _fill(template: str, values: dict[str, str]) -> str:
+    """`str.format` restricted to bare names, so that values are never looked into."""
+    import string
+
+    pieces: list[str] = []
+    try:
+        for literal, name, spec, conversion in string.Formatter().parse(template):
+            pieces.append(literal)
+            if name is None:
+                continue
+            if name not in values or spec or conversion:
+                raise RecipeError(
+                    f"prompt template: placeholder {{{name}}} is not known here; "
+                    f"plain {', '.join('{' + known + '}' for known in values)} may stand "
+                    "(write {{ and }} for braces)"
+                )
+            pieces.append(values[name])
+    except ValueError as error:
+        raise RecipeError(f"prompt template: {error} (write {{{{ and }}}} for braces)") from error
+    return "".join(pieces)

@@ -1,0 +1,1 @@
+"""Retrieval: chunks, embeddings, an index, and a tree of entities. Ignorant of Strategy."""

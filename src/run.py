@@ -1,0 +1,353 @@
+"""The spine: fold the strategies, meter the stages, answer, score, write the Record.
+
+recipe ─▶ task, base System
+for each run:  fold(strategies) ─▶ System   (each stage built once, metered as "prepare")
+               open ─▶ Session               (metered as "load", charged to every run)
+               answer, all questions at once  (metered as "answer")
+               answer a few, one at a time    (metered as "latency")
+               score ─▶ Record, written beside its answers
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .errors import CannotRun, ModelError
+from .job import Job, jobs_of, machine, overlap_flags, spread
+from .measure.environment import environment
+from .measure.meter import Meter, add_phases
+from .measure.record import Bill, Phase, Record, ScoredAnswer, StageRecord, Tokens
+from .measure.store import find_record, write_record
+from .models.fetch import resolve
+from .recipe import Recipe
+from .scoring import quality_of, reference_scores, score_example
+from .session import Pool
+from .stages import StageManifest, StageStore
+from .strategies import Context, Progress, Stage, Strategy
+from .strategies.base import no_progress
+from .system import StageRef, System
+from .tasks.task import Split, Task
+from .values import digest
+
+
+class Runner:
+    """Runs jobs with one meter, one pool of open models and one store of stages."""
+
+    def __init__(
+        self,
+        *,
+        meter: Meter,
+        records: Path | None = None,
+        stages: StageStore | None = None,
+        progress: Progress = no_progress,
+    ) -> None:
+        self.meter, self.records, self.progress = meter, records, progress
+        self.stages = stages or StageStore()
+        self.pool = Pool(self.stages, meter)
+
+    def run(self, job: Job) -> tuple[Record, bool]:
+        """The Record of a job, and whether it was found finished."""
+        if self.records is not None:
+            known = find_record(self.records, job.name, job.key)
+            if known is not None:
+                return known.model_copy(update={"carbon": self.meter.carbon}), True
+        started = time.perf_counter()
+        try:
+            record, answers = self._measure(job)
+        except (CannotRun, ModelError) as reason:
+            record, answers = self._blank(job, status="skipped", reason=str(reason)), []
+        self.progress(job.name, 1, 1)
+        wall = {"wall_s": round(time.perf_counter() - started, 3)}
+        record = record.model_copy(update={"environment": {**record.environment, **wall}})
+        if self.records is not None and record.status == "done":
+            write_record(self.records, record, answers)
+        return record, False
+
+    def prepare(self, job: Job) -> tuple[System, list[StageRecord]]:
+        """Fold the job's strategies over its system, building the stages that are missing."""
+        bills: list[StageRecord] = []
+        ctx = self._context(job, bills)
+        return ctx.fold(job.system, job.strategies), bills
+
+    def _context(self, job: Job, bills: list[StageRecord]) -> Context:
+        def fold(system: System, strategies: Sequence[Strategy]) -> System:
+            for strategy in strategies:
+                system = strategy.prepare(system, ctx)
+            return system
+
+        def stage(strategy: Strategy, system: System) -> Stage:
+            return self._stage(strategy, system, job, ctx, bills)
+
+        ctx = Context(
+            task=job.task.without_test(),
+            seed=job.seed,
+            workdir=self.stages.root,
+            open=self.pool.open,
+            embedder=self.pool.embedder,
+            stage=stage,
+            fold=fold,
+            progress=self.progress,
+            details={},
+        )
+        return ctx
+
+    def _stage(
+        self,
+        strategy: Strategy,
+        system: System,
+        job: Job,
+        ctx: Context,
+        bills: list[StageRecord],
+    ) -> Stage:
+        inputs = _inputs(strategy, system, job)
+        key = digest(inputs)
+        manifest = self.stages.manifest(key)
+        reused = manifest is not None
+        if manifest is None:
+            with self.stages.building(key) as partial:
+                if partial is not None:
+                    manifest = self._build(strategy, system, ctx, key, inputs, partial)
+            if manifest is None:  # another process finished it while this one waited
+                manifest, reused = self.stages.manifest(key), True
+            assert manifest is not None
+        bills.append(
+            StageRecord(
+                strategy=strategy.type,
+                key=key,
+                reused=reused,
+                spent=Bill() if reused else manifest.bill,
+                attributed=manifest.bill,
+                peak_memory_bytes=manifest.peak_memory_bytes,
+                artefact_bytes=manifest.artefact_bytes,
+                details=manifest.details,
+            )
+        )
+        ref = StageRef(key=key)
+        return Stage(ref, self.stages.folder(ref))
+
+    def _build(
+        self,
+        strategy: Strategy,
+        system: System,
+        ctx: Context,
+        key: str,
+        inputs: dict[str, Any],
+        partial: Path,
+    ) -> StageManifest:
+        details: dict[str, Any] = {}
+        with self.meter.phase("prepare") as phase:
+            strategy.build(system, replace(ctx, workdir=partial, details=details))
+        return self.stages.finish(
+            partial,
+            StageManifest(
+                key=key,
+                strategy=strategy.type,
+                inputs=inputs,
+                bill=_bill([phase.result]),
+                peak_memory_bytes=phase.result.peak_memory_bytes,
+                details=details,
+                created_at=_now(),
+            ),
+        )
+
+    def _measure(self, job: Job) -> tuple[Record, list[ScoredAnswer]]:
+        examples = job.task.split(job.split)
+        system, bills = self.prepare(job)
+        session = self.pool.open(system)
+        opened_before = dict(self.pool.loads)
+        session.load()
+        loads = self.pool.loads_of(system)
+        new_loads = [p for k, p in self.pool.loads.items() if opened_before.get(k) is not p]
+        with self.meter.phase("answer") as answering:
+            answers = session.answer(
+                examples, lambda done, of: self.progress(f"{job.name}: answering", done, of)
+            )
+        waits: list[float] = []
+        with self.meter.phase("latency") as single:
+            for example in spread(examples, job.latency_questions):
+                before = time.perf_counter()
+                session.answer([example])
+                waits.append(time.perf_counter() - before)
+        phases = {"load": functools.reduce(add_phases, loads), "answer": answering.result}
+        if waits:
+            phases["latency"] = single.result
+        scored = [
+            score_example(e, a, job.task.metrics) for e, a in zip(examples, answers, strict=True)
+        ]
+        prepare = sum((bill.attributed for bill in bills), Bill())
+        spent = sum((bill.spent for bill in bills), _bill(new_loads))
+        spent = spent + _bill([answering.result, *([single.result] if waits else [])])
+        record = self._blank(job, status="done").model_copy(
+            update={
+                "system": system.plain(),
+                "stages": tuple(bills),
+                "phases": phases,
+                "prepare": prepare,
+                "spent": spent,
+                "answers": len(scored),
+                **quality_of(scored, job.task.metrics),
+                "tokens": Tokens(
+                    tokens_in=sum(answer.tokens_in for answer in scored),
+                    tokens_out=sum(answer.tokens_out for answer in scored),
+                ),
+                "latency_s": statistics.median(waits) if waits else None,
+                "artefact_bytes": sum(bill.artefact_bytes for bill in bills),
+            }
+        )
+        return record, scored
+
+    def _blank(self, job: Job, *, status: str, reason: str = "") -> Record:
+        examples = job.task.split(job.split)
+        return Record.model_validate(
+            {
+                "name": job.name,
+                "key": job.key,
+                "status": status,
+                "reason": reason,
+                "created_at": _now(),
+                "recipe": job.recipe or {},
+                "system": job.system.plain(),
+                "task": {
+                    "name": job.task.name,
+                    "version": job.task.version,
+                    "fingerprint": job.task.fingerprint,
+                    "split": job.split,
+                    "questions": len(examples),
+                    "items": job.task.part_digest(job.split),
+                    "metrics": list(job.task.metrics),
+                    "refusal": job.task.refusal,
+                    "always_refuse": reference_scores(job.task, job.split),
+                },
+                "carbon": self.meter.carbon,
+                "environment": {**environment(), "machine": machine(), "seed": job.seed},
+                "flags": job.flags,
+            }
+        )
+
+    def close(self) -> None:
+        """Free the models; the meter belongs to the caller."""
+        self.pool.close()
+
+
+def _inputs(strategy: Strategy, system: System, job: Job) -> dict[str, Any]:
+    """All that determines a stage, by what the strategy says it reads."""
+    settings = strategy.plain()
+    if strategy.settings_that_build is not None:
+        settings = {k: v for k, v in settings.items() if k in strategy.settings_that_build}
+    inputs: dict[str, Any] = {
+        "strategy": strategy.type,
+        "version": strategy.version,
+        "settings": settings,
+    }
+    if "embedder" in settings:
+        inputs["embedder_revision"] = resolve(settings["embedder"]).revision
+    for part in sorted(strategy.reads):
+        if part == "system":
+            inputs["system"] = system.identity()
+        elif part == "seed":
+            inputs["seed"] = job.seed
+        elif part == "machine":
+            inputs["machine"] = machine()
+        else:
+            inputs[part] = job.task.part_digest(part)
+    return inputs
+
+
+def _bill(phases: Sequence[Phase]) -> Bill:
+    return sum(
+        (Bill(energy_j=phase.energy_j, duration_s=phase.duration_s) for phase in phases), Bill()
+    )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def run(
+    strategies: Sequence[Strategy],
+    task: Task,
+    system: System,
+    *,
+    meter: Meter | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    split: Split = "test",
+    latency_questions: int = 8,
+    runs: Path | str | None = None,
+    allow_overlap: bool = False,
+) -> Record:
+    """Customise `system` by `strategies` in order, answer the task's questions, and measure it all.
+
+    With `runs` the record and its answers are written there, and a finished record of the same
+    run is returned instead of running again. Without a `meter` one without a place is used, so
+    emissions stay unknown. A run that cannot be done here comes back with status "skipped".
+    """
+    job = Job(
+        name=name or "+".join(strategy.type for strategy in strategies) or "base",
+        strategies=tuple(strategies),
+        task=task,
+        system=system,
+        split=split,
+        seed=seed,
+        latency_questions=latency_questions,
+        flags=overlap_flags(task, allow_overlap),
+    )
+    own = Meter() if meter is None else None
+    runner = Runner(meter=own or meter, records=Path(runs) if runs is not None else None)
+    try:
+        return runner.run(job)[0]
+    finally:
+        runner.close()
+        if own is not None:
+            own.close()
+
+
+def run_recipe(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    allow_overlap: bool = False,
+    progress: Progress = no_progress,
+    say: Callable[[str], None] = lambda line: None,
+    step: Callable[[str], None] | None = None,
+) -> list[Record]:
+    """Run what is missing of a recipe; its records in the recipe's order.
+
+    Records lie in `folder`; finished ones are reused, and `say` is told so.
+    """
+    settings = recipe.settings
+    meter = Meter(place=settings.place, intensity_g_per_kwh=settings.intensity_g_per_kwh)
+    jobs = jobs_of(recipe, allow_overlap=allow_overlap, say=step)
+    records: list[Record] = []
+    reused = 0
+    with meter:
+        runner = Runner(meter=meter, records=folder, progress=progress)
+        try:
+            for number, job in enumerate(jobs):
+                progress("runs", number, len(jobs))
+                record, found = runner.run(job)
+                reused += found
+                if not found:
+                    say(_remark(record))
+                records.append(record)
+            progress("runs", len(jobs), len(jobs))
+        finally:
+            runner.close()
+    if reused:
+        say(f"{reused} of {len(jobs)} runs were finished before and are reused ({folder})")
+    return records
+
+
+def _remark(record: Record) -> str:
+    if record.status != "done":
+        return f"{record.name}: {record.status}: {record.reason}"
+    shared = [stage.strategy for stage in record.stages if stage.reused]
+    note = f" ({', '.join(shared)} reused)" if shared else ""
+    return f"{record.name}: done in {record.environment['wall_s']:.0f} s{note}"

@@ -1,0 +1,38 @@
+"""The strategies: each one a step from System to System. `AnyStrategy` is the union of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import Context, Progress, Stage, Strategy
+from .prompt import Prompt
+from .rag import RAG
+from .tree_rag import TreeRAG
+from .tuning import FullFineTuning, LoRA
+
+AnyStrategy = Annotated[Prompt | RAG | TreeRAG | LoRA | FullFineTuning, Field(discriminator="type")]
+
+STRATEGIES: dict[str, type[Strategy]] = {
+    "prompt": Prompt,
+    "rag": RAG,
+    "tree_rag": TreeRAG,
+    "lora": LoRA,
+    "full_fine_tuning": FullFineTuning,
+}
+"""By the name a recipe uses."""
+
+__all__ = [
+    "RAG",
+    "STRATEGIES",
+    "AnyStrategy",
+    "Context",
+    "FullFineTuning",
+    "LoRA",
+    "Progress",
+    "Prompt",
+    "Stage",
+    "Strategy",
+    "TreeRAG",
+]

@@ -1,0 +1,92 @@
+"""Strategy: one step of customisation, from System to System.
+
+    prepare(system, ctx) = attach(system, the stage that build made)
+
+`build` is the expensive part: it writes files into a stage folder, once for all runs that need the
+same stage. `attach` is the cheap part: it returns the System that uses them. What a stage depends
+on is declared in `reads`; the spine hashes exactly that, so `[lora]` and `[lora, tree_rag]` share
+one training, and `rag` and `tree_rag` one index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from ..system import StageRef, System
+from ..tasks.task import Task
+from ..values import Value
+
+if TYPE_CHECKING:
+    from ..models.embedder import Embedder
+    from ..session import Session
+
+Part = Literal["system", "train", "validation", "documents", "hierarchy", "seed", "machine"]
+"""What a stage can depend on. ``machine``: precision, kind of device and number of processes."""
+
+
+class Progress(Protocol):
+    """Told how far a piece of work is: `done` of `total` steps of `what`."""
+
+    def __call__(self, what: str, done: int, total: int) -> None: ...
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage: its reference for the System, its folder for `attach`."""
+
+    ref: StageRef
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a step may use.
+
+    `task` has no test split. `workdir` is the stage folder being built. `open` gives a pooled
+    Session of a System, `embedder` a pooled embedder, `stage` the finished stage of a strategy,
+    `fold` prepares further strategies for a strategy that holds some. `details` is copied into
+    the Record.
+    """
+
+    task: Task
+    seed: int
+    workdir: Path
+    open: Callable[[System], Session]
+    embedder: Callable[[str], Embedder]
+    stage: Callable[[Strategy, System], Stage]
+    fold: Callable[[System, Sequence[Strategy]], System]
+    progress: Progress
+    details: dict[str, Any]
+
+
+class Strategy(Value):
+    """A frozen, validated configuration; subclasses carry a `type` tag.
+
+    Raise `version` when the same configuration would build something else than before.
+    """
+
+    version: ClassVar[int] = 1
+    reads: ClassVar[frozenset[Part]] = frozenset()
+    settings_that_build: ClassVar[frozenset[str] | None] = None
+    """The fields that `build` depends on; None means all of them."""
+
+    type: str
+
+    def prepare(self, system: System, ctx: Context) -> System:
+        """The customised System; what is expensive is built once and found again later."""
+        return self.attach(system, ctx.stage(self, system))
+
+    def build(self, system: System, ctx: Context) -> None:
+        """Write what the stage is made of into `ctx.workdir`."""
+        raise NotImplementedError
+
+    def attach(self, system: System, stage: Stage) -> System:
+        """The System that uses the finished stage."""
+        raise NotImplementedError

@@ -1,0 +1,145 @@
+"""LoRA and full fine-tuning: training examples formatted through the incoming System."""
+
+from __future__ import annotations
+
+import shutil
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ..errors import CannotRun
+from ..measure.memory import available_memory_bytes
+from ..peft.adapters import LoraSettings, add_lora
+from ..peft.batches import TokenisedExample, tokenise
+from ..peft.memory import fitting_batch
+from ..peft.trainer import TrainingResult, TrainingSettings, train
+from ..system import System
+from .base import Context, Part, Stage, Strategy
+
+
+class Tuning(Strategy):
+    """What LoRA and full fine-tuning share. TRL's and PEFT's field names pass through unchanged."""
+
+    reads: ClassVar[frozenset[Part]] = frozenset({"system", "train", "seed", "machine"})
+
+    learning_rate: float = Field(gt=0)
+    num_train_epochs: float = Field(default=3.0, gt=0)
+    per_device_train_batch_size: int = Field(default=8, ge=1)
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    warmup_steps: float = Field(default=0.1, ge=0)
+    lr_scheduler_type: str = "linear"
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    max_length: int = Field(default=1024, ge=8)
+
+    def settings(self) -> TrainingSettings:
+        """The fields that go to the trainer."""
+        return TrainingSettings(
+            **{name: getattr(self, name) for name in TrainingSettings.model_fields}
+        )
+
+    def _examples(self, system: System, ctx: Context) -> tuple[Any, list[TokenisedExample]]:
+        """The tokenizer, and every training example as this System would be asked it."""
+        if not ctx.task.train:
+            raise CannotRun(f"{self.type} needs training examples and the task has none")
+        session = ctx.open(system)
+        rendered = session.render(ctx.task.train)
+        tokenizer = session.tokenizer
+        prompts = [session.encode(messages.messages) for messages in rendered]
+        answers = [example.answers[0] for example in ctx.task.train]
+        return tokenizer, tokenise(prompts, answers, tokenizer, self.max_length)
+
+    def _train(
+        self, model: Any, tokenizer: Any, examples: list[TokenisedExample], ctx: Context, bf16: bool
+    ) -> TrainingResult:
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        total = sum(p.numel() for p in model.parameters())
+        settings = self.settings()
+        device = next(model.parameters()).device.type
+        if device == "cpu":
+            size = fitting_batch(
+                settings.per_device_train_batch_size,
+                max(example.length for example in examples),
+                free=available_memory_bytes(),
+                parameters=total,
+                trained=trained,
+                config=model.config,
+                bf16=bf16,
+            )
+            shrunk = settings.per_device_train_batch_size // size
+            settings = settings.model_copy(
+                update={
+                    "per_device_train_batch_size": size,
+                    "gradient_accumulation_steps": settings.gradient_accumulation_steps * shrunk,
+                }
+            )
+        scratch = ctx.workdir / "trainer"
+        result = train(
+            model,
+            tokenizer,
+            examples,
+            settings,
+            seed=ctx.seed,
+            bf16=bf16,
+            use_cpu=device == "cpu",
+            output_dir=scratch,
+            progress=lambda done, of: ctx.progress(f"{self.type}: training", done, of),
+        )
+        shutil.rmtree(scratch, ignore_errors=True)
+        ctx.details.update(result.plain())
+        return result
+
+    @abstractmethod
+    def build(self, system: System, ctx: Context) -> None: ...
+
+
+class LoRA(Tuning):
+    """Train a low-rank adapter (arXiv 2106.09685) on a frozen base."""
+
+    type: Literal["lora"] = "lora"
+    r: int = Field(default=16, ge=1, le=1024)
+    lora_alpha: int = Field(default=32, ge=1)
+    lora_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    learning_rate: float = Field(default=2e-3, gt=0)
+
+    def build(self, system: System, ctx: Context) -> None:
+        """Train the adapter and save it as safetensors."""
+        tokenizer, examples = self._examples(system, ctx)
+        session = ctx.open(system)
+        settings = LoraSettings(**{name: getattr(self, name) for name in LoraSettings.model_fields})
+        base, bf16 = session.training_model(trains_base=False)
+        model = add_lora(base, settings, seed=ctx.seed)
+        self._train(model, tokenizer, examples, ctx, bf16)
+        model.save_pretrained(str(ctx.workdir))
+        # Its template names the folder it was trained from, which is nobody's business.
+        _drop(ctx.workdir / "README.md")
+
+    def attach(self, system: System, stage: Stage) -> System:
+        """Answer with the adapter on top."""
+        return system.model_copy(update={"adapters": (*system.adapters, stage.ref)})
+
+
+class FullFineTuning(Tuning):
+    """Train all weights, as float32 masters; only deployable weights are kept."""
+
+    type: Literal["full_fine_tuning"] = "full_fine_tuning"
+    learning_rate: float = Field(default=1e-4, gt=0)
+
+    def build(self, system: System, ctx: Context) -> None:
+        """Train and save the weights in the precision that answers."""
+        tokenizer, examples = self._examples(system, ctx)
+        session = ctx.open(system)
+        model, bf16 = session.training_model(trains_base=True)
+        self._train(model, tokenizer, examples, ctx, bf16)
+        session.save_weights(model, ctx.workdir)
+
+    def attach(self, system: System, stage: Stage) -> System:
+        """Answer with the new weights; adapters were merged into them before training."""
+        return system.model_copy(update={"weights": stage.ref, "adapters": ()})
+
+
+def _drop(path: Path) -> None:
+    path.unlink(missing_ok=True)

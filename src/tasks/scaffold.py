@@ -1,0 +1,227 @@
+"""`wattune init`: a task folder made of documents and a file of questions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import TaskError
+from ..files import write_json_lines, write_text
+from ..values import Value
+from .documents import RESULTS_FOLDER, read_documents
+from .examples import ExampleReader, split_examples
+from .faults import Faults
+from .folder import MANIFEST, check_evidence
+from .tables import read_table
+from .task import REFUSAL, Document, Example, Split
+
+QUESTIONS_FILE = "questions.csv"
+RECIPE_FILE = "recipe.yaml"
+SHOTS = 4
+LEAST_TRAIN = 32
+"""Below this many training questions, tuning has too little to learn from to be worth its energy;
+a rule of thumb that only words a hint."""
+
+_QUESTIONS = """\
+question,answer
+# Rows that open with # are passed over. Replace these two and write one question a row.
+"# Who is the harbour master? (put text that contains a comma in double quotes)",# Ada Lund
+# When does the fuel dock open? (several right answers stand between bars),# 06:00|6 am
+"""
+
+
+class InitReport(Value):
+    """What `init_task` made in `folder`, what is missing and how to mend it, in sentences.
+
+    `questions` is train + validation + test; `questions_needed` is how many test questions show
+    a difference of 0.05 between two runs.
+    """
+
+    folder: str
+    made: tuple[str, ...]
+    missing: tuple[str, ...]
+    documents: int
+    questions: int
+    train: int
+    validation: int
+    test: int
+    questions_needed: int
+
+
+def init_task(folder: Path, *, questions: Path | None = None, questions_needed: int) -> InitReport:
+    """Make a task of the .md and .txt files in `folder` and a file of `questions`.
+
+    With questions (CSV with the columns question,answer, or JSON lines) it writes task.yaml, the
+    splits that are not empty (`split_examples` says how they are drawn) and a recipe.yaml that
+    runs. Without, it writes a questions.csv to fill in, for a second call. Documents are taken
+    from ``folder/documents`` where that exists, else from the folder itself.
+
+    Raises `TaskError` where there is nothing to make a task of, where the questions are faulty
+    (file and line) and where a file to be written is already there: nothing is overwritten, and
+    nothing is written before all is checked.
+    """
+    if not folder.is_dir():
+        raise TaskError(f"{folder}: there is no such folder; `init` takes a folder of documents")
+    below = folder / "documents"
+    source = below if below.is_dir() else folder
+    without = [folder / RESULTS_FOLDER] if source == folder else []
+    faults = Faults()
+    found = read_documents(source, faults, without=without)
+    reader = ExampleReader(faults)
+    asked = _questions(questions, reader) if questions else ()
+    documents = tuple(document for document in found if document.text)
+    asked = check_evidence(asked, {document.id for document in documents}, reader)
+    faults.check()
+    if not documents and not asked:
+        raise TaskError(
+            f"{folder}: no .md or .txt file with text and no questions; put documents there or "
+            "give a file of questions"
+        )
+    splits: Mapping[Split, tuple[Example, ...]]
+    splits = split_examples(asked) if asked else {"train": (), "validation": (), "test": ()}
+    if not asked:
+        texts = {QUESTIONS_FILE: _QUESTIONS}
+    else:
+        texts = {
+            MANIFEST: _manifest(folder, splits, source if documents else None),
+            RECIPE_FILE: _recipe(len(splits["train"]), bool(documents)),
+        }
+    rows = {f"{split}.jsonl": examples for split, examples in splits.items() if examples}
+    for name in (*texts, *rows):
+        if (folder / name).exists():
+            hint = "give it as the file of questions" if name == QUESTIONS_FILE else "move it away"
+            raise TaskError(f"{folder / name} is already there and is not overwritten; {hint}")
+    for file, examples in rows.items():
+        write_json_lines(folder / file, [_row(example) for example in examples])
+    for file, text in texts.items():
+        write_text(folder / file, text)
+    return InitReport(
+        folder=str(folder),
+        made=(*rows, *texts),
+        missing=tuple(_missing(folder, found, splits, questions_needed)),
+        documents=len(documents),
+        questions=len(asked),
+        train=len(splits["train"]),
+        validation=len(splits["validation"]),
+        test=len(splits["test"]),
+        questions_needed=questions_needed,
+    )
+
+
+def _questions(path: Path, reader: ExampleReader) -> tuple[Example, ...]:
+    if path.suffix.lower() not in (".csv", ".tsv", ".jsonl", ".ndjson"):
+        raise TaskError(
+            f"{path}: questions are read from a .csv file with the columns question,answer or a "
+            ".jsonl file"
+        )
+    table = read_table(path, reader)
+    if table.documents:
+        raise TaskError(
+            f"{path}: has a context column, so it is a task by itself: give the file as `task:`"
+        )
+    reader.faults.check()
+    if not table.examples:
+        raise TaskError(f"{path}: no questions there yet; write one a row under question,answer")
+    return tuple(table.examples)
+
+
+def _row(example: Example) -> dict[str, object]:
+    """An example without what it leaves at its usual value."""
+    usual = Example(id="", question="", answers=()).plain()
+    return {
+        key: value
+        for key, value in example.plain().items()
+        if key in ("id", "question", "answers") or value != usual[key]
+    }
+
+
+def _manifest(
+    folder: Path, splits: Mapping[Split, tuple[Example, ...]], source: Path | None
+) -> str:
+    words = re.sub(r"[^\w.-]+", "-", folder.resolve().name).strip("-.").lower() or "task"
+    lines = [
+        "# A task for wattune: what must be answered well.",
+        f'name: "{words}"',
+        'version: "1"',
+        "# description: one sentence that says what this task is",
+        *(f"{split}: {split}.jsonl" for split, examples in splits.items() if examples),
+    ]
+    if source is not None:
+        where = source.relative_to(folder).as_posix()
+        lines += ["# The .md and .txt files under this folder.", f"documents: {where}"]
+    lines += [
+        "# A tree of named entities ({name, level, aliases, roles, children}) allows tree_rag:",
+        "# hierarchy: hierarchy.yaml",
+        "# The answer expected where the documents hold none:",
+        f"refusal: {REFUSAL}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _recipe(train: int, documents: bool) -> str:
+    shots = min(SHOTS, train)
+    lines = [
+        "# Compare ways to customise a model on this task: wattune compare recipe.yaml",
+        "# Paths are taken from where this file lies.",
+        "task: .",
+        "model: smollm2-135m-q4",
+        "# Where the machine stands, for grams of CO2e (a country code such as FRA):",
+        "# place: FRA",
+        "",
+        "# Each run is a list of steps; leave out what is not of interest.",
+        "runs:",
+        "  zero-shot: [prompt]",
+    ]
+    if shots:
+        lines.append(f"  few-shot: [{{prompt: {{shots: {shots}}}}}]")
+    if documents:
+        lines.append("  rag: [rag]")
+    if train:
+        lines.append("  lora: [lora]")
+    if not train or not documents:
+        lines.append("  # Left out for want of training questions or documents:")
+        lines += [] if shots else [f"  # few-shot: [{{prompt: {{shots: {SHOTS}}}}}]"]
+        lines += [] if documents else ["  # rag: [rag]"]
+        lines += [] if train else ["  # lora: [lora]"]
+    return "\n".join(lines) + "\n"
+
+
+def _missing(
+    folder: Path,
+    found: tuple[Document, ...],
+    splits: Mapping[Split, tuple[Example, ...]],
+    needed: int,
+) -> list[str]:
+    """Sentences about what the task lacks and how to mend it."""
+    missing: list[str] = []
+    empty = [document.id for document in found if not document.text]
+    if empty:
+        missing.append(
+            f"{len(empty)} of the documents hold no text and are left out, the first being "
+            f"{empty[0]}."
+        )
+    if len(empty) == len(found):  # of none, too
+        missing.append(
+            "There are no documents, so nothing can be retrieved: put .md or .txt files in a "
+            f"folder {folder / 'documents'} and write `documents: documents` in {MANIFEST}."
+        )
+    train, test = len(splits["train"]), len(splits["test"])
+    if not test:
+        missing.append(
+            f"There are no questions: fill in {folder / QUESTIONS_FILE} and run "
+            f"`wattune init {folder} --questions {folder / QUESTIONS_FILE}`. About {needed} test "
+            "questions are needed to see a difference of 0.05 between two runs."
+        )
+        return missing
+    if test < needed:
+        missing.append(
+            f"{test} test questions show large differences only: about {needed} are needed to "
+            "see a difference of 0.05 between two runs. Add questions to test.jsonl."
+        )
+    if train < LEAST_TRAIN:
+        missing.append(
+            f"{train} training questions are few for tuning: add some to train.jsonl, at least "
+            f"{LEAST_TRAIN} and rather some hundred, and none that stands in test.jsonl."
+        )
+    return missing

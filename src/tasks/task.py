@@ -1,0 +1,76 @@
+"""Task: what must be answered well. Values only; readers stand beside, in their own files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from ..values import Value, digest
+from .hierarchy import Entity
+
+Split = Literal["train", "validation", "test"]
+REFUSAL = "I do not know."
+"""The answer expected to an unanswerable question where a task names none."""
+
+
+class Example(Value):
+    """One question with its accepted answers, the first being canonical.
+
+    `evidence` names the documents an answer follows from; `group` is shared by rewordings of one
+    question; `kind` and `tags` divide the report.
+    """
+
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    kind: str = "question"
+    tags: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    group: str | None = None
+
+
+class Document(Value):
+    """One page of text; its id is stable over versions of the task."""
+
+    id: str
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Examples, documents, an optional hierarchy of entities, and the metrics, as one value."""
+
+    name: str
+    version: str = "1"
+    description: str = ""
+    train: tuple[Example, ...] = ()
+    validation: tuple[Example, ...] = ()
+    test: tuple[Example, ...] = ()
+    documents: tuple[Document, ...] = ()
+    hierarchy: Entity | None = None
+    metrics: tuple[str, ...] = ("token_f1", "exact_match", "contained")
+    refusal: str = REFUSAL
+    folder: Path | None = field(default=None, compare=False)
+
+    def split(self, name: Split) -> tuple[Example, ...]:
+        """The examples of one split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+    def part_digest(self, part: str) -> str:
+        """Content digest of one part: a split, ``documents``, ``hierarchy`` or ``refusal``."""
+        content = getattr(self, part)
+        if isinstance(content, tuple):
+            return digest([item.plain() for item in content])
+        return digest(content.plain() if isinstance(content, Value) else content)
+
+    @property
+    def fingerprint(self) -> str:
+        """Content digest of the whole task; where its files lie does not matter."""
+        parts = ("train", "validation", "test", "documents", "hierarchy", "refusal")
+        return digest([self.name, self.version, list(self.metrics), *map(self.part_digest, parts)])
+
+    def without_test(self) -> Task:
+        """The view a strategy may see."""
+        return replace(self, test=())
