@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +16,6 @@ from .components import Component, components_of, description_of
 from .tracker import Capture, Tracker, TrackerFactory, offline_tracker, quiet, sentence, silence
 
 J_PER_KWH = 3.6e6
-CACHED_SECONDS = 0.05
-"""codecarbon does not measure again within this time of its last measurement."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +52,10 @@ class EnergySource:
                 tracker = factory(self._capture)
                 tracker.start()
                 self._tracker = tracker
-                self.read()
-                # The second flush settles the first one's cold start before any phase begins.
-                time.sleep(CACHED_SECONDS)
-                first = self.read()
-                if first.reason:
-                    raise RuntimeError(first.reason)
+                self.read()  # the first flush is cold (0.1 to 0.4 s); no phase should pay for it
+                warm = self.read()
+                if warm.reason:
+                    raise RuntimeError(warm.reason)
                 self._description = description_of(tracker)
         except Exception as error:
             self.reason = f"the energy tracker did not start ({sentence(error)})"

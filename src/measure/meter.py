@@ -26,8 +26,8 @@ from .record import Energy, Phase, Provenance
 from .tracker import TrackerFactory, offline_tracker, sentence
 
 RESOLUTION_S = 0.1
-"""Shorter phases are marked: the tracker skips measuring within 50 ms of its last measurement, so
-that part of their energy is counted in a neighbouring phase, or none is seen at all."""
+"""Shorter phases are marked: load is counted in ticks of 10 ms and GPU counters move every 100 ms,
+so their figure may be far off. Repeat short work until it lasts seconds."""
 
 STILL_S = {"gpu": 1.0}
 """A component whose energy has not grown for this long has not been measured (GPU counters are

@@ -30,7 +30,9 @@ class Phase(Value):
     """One metered stretch of work.
 
     `energy_j` is the sum over the components that could be known, None when none could.
-    `peak_memory_bytes` is the largest resident memory of the process tree within the phase.
+    `peak_memory_bytes` is the largest resident memory of the process tree within the phase,
+    `peak_gpu_memory_bytes` the most that torch had allocated on any one device. Phases under 0.1 s
+    are `below_resolution`; `error` is the exception that ended the phase, as one line.
     """
 
     duration_s: float

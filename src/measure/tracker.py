@@ -181,6 +181,10 @@ def offline_tracker(capture: Capture) -> Tracker:
 
         def flush(self) -> float | None:
             with self.lock, quiet():
+                # codecarbon's own flush keeps a figure up to 50 ms old, which would put the end
+                # of one phase into the next.
+                if self._start_time is not None:
+                    self._measure_power_and_energy()
                 emissions: float | None = super().flush()
                 return emissions
 

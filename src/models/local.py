@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from .devices import (
 )
 from .folders import check_folder
 from .generation import Generation, RowEnds, pad_left, plan_batches
-from .quiet import quiet_transformers
+from .quiet import quiet_peft, quiet_transformers
 
 if TYPE_CHECKING:
     from ..prompt import Message
@@ -64,18 +65,20 @@ class LocalModel:
         memory needed is compared first. Raises `ModelError` for folders that cannot be read and
         `CannotRun` where the memory does not suffice or adapters do not combine.
         """
-        source = weights or folder
-        for path in {folder, source}:
-            check_folder(path)
+        import torch
+
         device = device or preferred_device()
         dtype = check_dtype(dtype or preferred_dtype(device))
+        source = weights or folder
+        for path in (folder, source):
+            check_folder(path)
         if available_bytes is not None:
             needed = required_memory_bytes(
                 source, dtype, batch_tokens=BATCH_TOKENS, merging=bool(adapters)
             )
             check_memory(f"{folder.name} in {dtype}", needed, available_bytes)
+        tokenizer = open_tokenizer(folder)
         with quiet_transformers():
-            tokenizer = open_tokenizer(folder)
             model = _load(source, "float32" if adapters else dtype)
             even = False
             for number, adapter in enumerate(adapters, start=1):
@@ -86,11 +89,11 @@ class LocalModel:
                         f"the adapter {adapter.name} cannot be merged into the weights, so no "
                         "other can be applied after it; put it last"
                     )
-            import torch
-
             model = model.to(device=device, dtype=getattr(torch, dtype))
         model.eval()
-        model.requires_grad_(False)
+        if not even:
+            # Merging leaves the weights frozen; as opened, they can be answered with and trained.
+            model.requires_grad_(True)
         return cls(model, tokenizer, device=device, dtype=dtype, even=even)
 
     @property
@@ -231,7 +234,8 @@ class LocalModel:
         ends = RowEnds(self.tokenizer, len(prompts), ends=self._ends, stop=stop)
         devices = [torch.cuda.current_device()] if self.device.startswith("cuda") else []
         # The draw is ours, the caller's random state is put back.
-        with quiet_transformers(), torch.inference_mode(), torch.random.fork_rng(devices):
+        quiet = quiet_peft if self._even else contextlib.nullcontext
+        with quiet(), quiet_transformers(), torch.inference_mode(), torch.random.fork_rng(devices):
             torch.manual_seed(seed)
             self.model.generate(
                 input_ids=ids.to(self.device),
@@ -274,6 +278,7 @@ def open_tokenizer(folder: Path) -> Any:
 
 
 def _load(folder: Path, dtype: str) -> Any:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
@@ -284,7 +289,7 @@ def _load(folder: Path, dtype: str) -> Any:
             trust_remote_code=False,
             use_safetensors=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: the model cannot be opened: {error}") from error
 
 
@@ -310,13 +315,15 @@ def _end_tokens(model: Any, tokenizer: Any) -> tuple[frozenset[int], int]:
 def _with_adapter(model: Any, folder: Path) -> tuple[Any, bool]:
     """The model with one adapter, and whether it was merged into the weights."""
     from peft import PeftConfig, PeftModel
+    from safetensors import SafetensorError
 
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(f"{folder} has no adapter_model.safetensors, so it is no usable adapter")
     try:
         kind = PeftConfig.from_pretrained(folder)
-        wrapped = PeftModel.from_pretrained(model, folder, config=kind, is_trainable=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        with quiet_peft():
+            wrapped = PeftModel.from_pretrained(model, folder, config=kind, is_trainable=False)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: the adapter does not fit the model: {error}") from error
     if kind.is_prompt_learning or not hasattr(wrapped.base_model, "merge_and_unload"):
         return wrapped, False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 
 TELEMETRY_VARIABLE = "HF_HUB_DISABLE_TELEMETRY"
@@ -58,3 +59,16 @@ def quiet_hub() -> Iterator[None]:
         constants.HF_HUB_DISABLE_TELEMETRY = disabled
         if bars:
             enable_progress_bars()
+
+
+@contextlib.contextmanager
+def quiet_peft() -> Iterator[None]:
+    """No notices from PEFT that say nothing to the caller while inside; others stay.
+
+    One is of its own use of transformers. The other tells that prompt tuning counts positions
+    itself, from the left edge: true, and harmless where nothing is padded, which we see to.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        warnings.filterwarnings("ignore", "Position ids are not supported", UserWarning)
+        yield

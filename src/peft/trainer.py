@@ -65,7 +65,7 @@ def train(
     import datasets
     from trl import SFTConfig
 
-    with _quiet():
+    with quiet_training():
         config = SFTConfig(
             output_dir=str(output_dir),
             **settings.plain(),
@@ -102,7 +102,8 @@ def train(
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         try:
-            outcome = trainer.train()
+            with _autocast_decides(model, bf16):
+                outcome = trainer.train()
         finally:
             trainer.accelerator.free_memory()
     losses = tuple(
@@ -117,6 +118,23 @@ def train(
         final_loss=_mean_of_last(losses),
         losses=losses,
     )
+
+
+@contextlib.contextmanager
+def _autocast_decides(model: Any, bf16: bool) -> Iterator[None]:
+    """Leave precision to autocast inside adapters.
+
+    PEFT casts each layer's input to the adapter's float32, which autocast casts back: two copies
+    of every activation for nothing.
+    """
+    from peft import PeftModel
+    from peft.helpers import disable_input_dtype_casting
+
+    if isinstance(model, PeftModel) and bf16:
+        with disable_input_dtype_casting(model):
+            yield
+    else:
+        yield
 
 
 def _mean_of_last(losses: Sequence[tuple[int, float]], share: float = 0.1) -> float:
@@ -187,7 +205,7 @@ def _watch(progress: Callable[[int, int], None] | None) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_training() -> Iterator[None]:
     """No telemetry, no log lines and no warnings from the trainer; all as it was afterwards."""
     import warnings
 

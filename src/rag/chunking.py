@@ -41,9 +41,10 @@ def chunk_documents(
     counts them; deterministic.
 
     Markdown is cut at headings first (``#`` in fenced code is none). A section that is too long is
-    cut at paragraphs, lines, sentences, then words, with `overlap` tokens shared by neighbours. A
-    table stays whole where it fits; one that does not is cut between rows and each piece repeats
-    the header. `max_tokens` is what the embedder reads of a text: it drops the rest silently.
+    cut at paragraphs, lines, sentences, then words, with `overlap` tokens shared by neighbours.
+    Tables and fenced code stay whole where they fit; a table that does not is cut between rows and
+    each piece repeats the header. `max_tokens` is what the embedder reads of a text; it drops the
+    rest silently.
 
     Raises `InputError` where `size` is more than that, or `overlap` not less than `size`.
     """
@@ -95,9 +96,7 @@ def sections(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
         mark = _FENCE.match(line)
         heading = None
         if fence:
-            # A fence ends at one of its own kind, as long or longer, with nothing behind it.
-            if mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]):
-                fence = ""
+            fence = "" if _closes(line, fence) else fence
         elif mark:
             fence = mark[1]
         else:
@@ -130,32 +129,46 @@ def _pieces(text: str, size: int, overlap: int, count_tokens: Callable[[str], in
     if count_tokens(text) <= size:
         return [text]
     pieces: list[str] = []
-    for is_table, block in _blocks(text):
+    for kind, block in _blocks(text):
         joined = f"{pieces[-1]}\n\n{block}" if pieces else block
         if pieces and count_tokens(joined) <= size:
             pieces[-1] = joined
         elif count_tokens(block) <= size:
             pieces.append(block)
-        elif is_table:
+        elif kind == "table":
             pieces.extend(_table(block, size, overlap, count_tokens))
         else:
             pieces.extend(_split(block, size, overlap, count_tokens))
     return pieces
 
 
-def _blocks(text: str) -> Iterator[tuple[bool, str]]:
-    """Tables and the prose between them, as (whether a table, text)."""
+def _blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Tables, fenced code and the prose between them, as (kind, text)."""
     lines: list[str] = []
-    in_table = False
+    kind, fence = "prose", ""
     for line in text.split("\n"):
-        is_row = line.lstrip().startswith("|")
-        if is_row != in_table:
+        mark = _FENCE.match(line)
+        closes = bool(fence) and _closes(line, fence)
+        now = "table" if line.lstrip().startswith("|") else "prose"
+        if fence or mark:
+            now = "code"
+        if now != kind or (mark and not fence):
             if any(line.strip() for line in lines):
-                yield in_table, "\n".join(lines).strip("\n").rstrip()
-            lines, in_table = [], is_row
+                yield kind, "\n".join(lines).strip("\n").rstrip()
+            lines, kind = [], now
         lines.append(line)
+        if closes:
+            fence = ""
+        elif mark and not fence:
+            fence = mark[1]
     if any(line.strip() for line in lines):
-        yield in_table, "\n".join(lines).strip("\n").rstrip()
+        yield kind, "\n".join(lines).strip("\n").rstrip()
+
+
+def _closes(line: str, fence: str) -> bool:
+    """A fence ends at one of its own kind, as long or longer, with nothing behind it."""
+    mark = line.strip()
+    return mark.startswith(fence) and not mark.strip(fence[0])
 
 
 def _table(text: str, size: int, overlap: int, count_tokens: Callable[[str], int]) -> list[str]:
@@ -175,9 +188,7 @@ def _table(text: str, size: int, overlap: int, count_tokens: Callable[[str], int
         part
         for piece in pieces
         for part in (
-            [piece]
-            if count_tokens(piece) <= size
-            else _split(piece, size, overlap, count_tokens)
+            [piece] if count_tokens(piece) <= size else _split(piece, size, overlap, count_tokens)
         )
     ]
 

@@ -159,9 +159,7 @@ class VectorIndex:
                 )
         try:
             index = faiss.read_index(str(folder / INDEX_FILE))
-            chunks = [
-                Chunk.model_validate(row) for _, row in read_json_lines(folder / CHUNKS_FILE)
-            ]
+            chunks = [Chunk.model_validate(row) for _, row in read_json_lines(folder / CHUNKS_FILE)]
         except (RuntimeError, ValidationError) as error:
             raise StorageError(f"{folder}: the index cannot be read; build it again") from error
         if not index.ntotal == len(chunks) == manifest.chunks or index.d != manifest.dimension:

@@ -38,7 +38,7 @@ def read_hub(
             f"{address}: an address on the hub is written hub:org/name, with #config and "
             "@revision where needed"
         )
-    import datasets
+    import datasets  # type: ignore[import-untyped]
 
     try:
         loaded = datasets.load_dataset(match["name"], match["config"], revision=match["rev"])

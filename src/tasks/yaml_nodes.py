@@ -34,7 +34,7 @@ class YamlFile:
             if "*" in text:
                 for event in yaml.parse(text, Loader=_LOADER):
                     if isinstance(event, yaml.AliasEvent):
-                        line = event.start_mark.line + 1
+                        line = event.start_mark.line + 1 if event.start_mark else 1
                         raise TaskError(
                             f"{self.path}:{line}: YAML aliases (*{event.anchor}) are not allowed "
                             "here; write the content out"
