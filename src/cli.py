@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from .errors import InputError, RecipeError, WattuneError
@@ -240,15 +239,19 @@ def _run_recipe(
 
     loaded = load_recipe(recipe, overrides)
     loaded = loaded.quicker() if quick else loaded
-    with TerminalProgress(quiet=no_progress) as progress:
-        return run_recipe(
-            loaded,
-            runs / loaded.name,
-            allow_overlap=allow_overlap,
-            progress=progress,
-            say=progress.say,
-            step=progress.step,
-        )
+    try:
+        with TerminalProgress(quiet=no_progress) as progress:
+            return run_recipe(
+                loaded,
+                runs / loaded.name,
+                allow_overlap=allow_overlap,
+                progress=progress,
+                say=progress.say,
+                step=progress.step,
+            )
+    except KeyboardInterrupt:
+        typer.echo("stopped; finished runs are kept, the same command goes on", err=True)
+        raise typer.Exit(130) from None
 
 
 def _print(records: list[Any], format: Format, output: Path | None = None) -> None:
@@ -284,13 +287,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(args=arguments, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        typer.echo("stopped; finished runs are kept, the same command goes on", err=True)
-        sys.exit(130)
+        app(args=arguments)
     except WattuneError as error:
         if debug:
             raise

@@ -50,7 +50,7 @@ class Job:
                 "seed": self.seed,
                 "latency_questions": self.latency_questions,
                 "machine": machine(),
-                "hardware": environment()["hardware"],
+                "hardware": hardware(),
                 "flags": list(self.flags),
             }
         )
@@ -61,6 +61,17 @@ def machine() -> dict[str, Any]:
     device = preferred_device()
     dtype = preferred_dtype(device)
     return {"device": device, "dtype": dtype, "processes": 1}
+
+
+def hardware() -> dict[str, Any]:
+    """What of the machine changes the energies: a record of another machine is another record."""
+    facts = environment()["hardware"]
+    known = {name: facts[name] for name in ("cpu", "cores_logical")}
+    if preferred_device() == "cuda":
+        import torch
+
+        known["gpu"] = torch.cuda.get_device_name()
+    return known
 
 
 def load_system(

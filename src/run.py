@@ -11,7 +11,6 @@ for each run:  fold(strategies) ─▶ System   (each stage built once, metered 
 from __future__ import annotations
 
 import datetime
-import functools
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -175,7 +174,7 @@ class Runner:
                 before = time.perf_counter()
                 session.answer([example])
                 waits.append(time.perf_counter() - before)
-        phases = {"load": functools.reduce(add_phases, loads), "answer": answering.result}
+        phases = {"load": add_phases(loads), "answer": answering.result}
         if waits:
             phases["latency"] = single.result
         scored = [

@@ -18,6 +18,7 @@ from .models.chat import chat_ids
 from .models.devices import preferred_device, preferred_dtype
 from .models.fetch import resolve_folder
 from .models.local import LocalModel, open_tokenizer
+from .models.quiet import quiet_transformers
 from .prompt import Message, Passage
 from .stages import StageStore
 from .system import IndexSource, System, TreeSource
@@ -214,7 +215,8 @@ class Session:
         import torch
 
         dtype = preferred_dtype(preferred_device())
-        model.to(getattr(torch, dtype)).save_pretrained(str(folder))
+        with quiet_transformers():
+            model.to(getattr(torch, dtype)).save_pretrained(str(folder))
         self.tokenizer.save_pretrained(str(folder))
 
     def _open_sources(self) -> list[Callable[[Sequence[str]], list[list[Passage]]]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CannotRun, InputError, ModelError
+from ..errors import CannotRun, InputError
 from .chat import chat_ids
 from .devices import (
     check_dtype,
@@ -19,10 +19,13 @@ from .devices import (
 )
 from .folders import check_folder
 from .generation import Generation, RowEnds, pad_left, plan_batches
+from .loading import end_tokens, load_weights, open_tokenizer, with_adapter
 from .quiet import quiet_peft, quiet_transformers
 
 if TYPE_CHECKING:
     from ..prompt import Message
+
+__all__ = ["LocalModel", "open_tokenizer"]
 
 BATCH_TOKENS = 8192
 BATCH_ROWS = 32
@@ -42,7 +45,7 @@ class LocalModel:
         self._model: Any = model
         self._even = even
         self._config = model.config.get_text_config()
-        self._ends, self._pad = _end_tokens(model, tokenizer)
+        self._ends, self._pad = end_tokens(model, tokenizer)
 
     @classmethod
     def open(
@@ -79,10 +82,10 @@ class LocalModel:
             check_memory(f"{folder.name} in {dtype}", needed, available_bytes)
         tokenizer = open_tokenizer(folder)
         with quiet_transformers():
-            model = _load(source, "float32" if adapters else dtype)
+            model = load_weights(source, "float32" if adapters else dtype)
             even = False
             for number, adapter in enumerate(adapters, start=1):
-                model, merged = _with_adapter(model, adapter)
+                model, merged = with_adapter(model, adapter)
                 even = not merged
                 if even and number < len(adapters):
                     raise CannotRun(
@@ -196,10 +199,11 @@ class LocalModel:
     def _settings(self, max_tokens: int, temperature: float, top_p: float) -> Any:
         from transformers import GenerationConfig
 
+        settings: Any = GenerationConfig
         drawn: dict[str, Any] = {}
         if temperature > 0:
             drawn = {"temperature": temperature, "top_p": top_p, "top_k": 0}
-        return GenerationConfig(
+        return settings(
             max_new_tokens=max_tokens,
             do_sample=temperature > 0,
             eos_token_id=sorted(self._ends) or None,
@@ -262,69 +266,3 @@ class LocalModel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def open_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder, without its weights; `ModelError` if it cannot be read."""
-    from transformers import AutoTokenizer
-
-    with quiet_transformers():
-        try:
-            return AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"{folder}: the tokenizer cannot be read: {error}") from error
-
-
-def _load(folder: Path, dtype: str) -> Any:
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: the model cannot be opened: {error}") from error
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> tuple[frozenset[int], int]:
-    """The tokens that end an answer, and the one to pad with.
-
-    The model's own generation settings may name more ends than the tokenizer. Then they are
-    replaced, because transformers fills what a call leaves open from them.
-    """
-    from transformers import GenerationConfig
-
-    named = model.generation_config.eos_token_id
-    ends = {named} if isinstance(named, int) else set(named or ())
-    if tokenizer.eos_token_id is not None:
-        ends.add(tokenizer.eos_token_id)
-    pad = tokenizer.pad_token_id
-    if pad is None:
-        pad = min(ends, default=0)  # any will do: it is masked
-    model.generation_config = GenerationConfig(pad_token_id=pad)
-    return frozenset(ends), pad
-
-
-def _with_adapter(model: Any, folder: Path) -> tuple[Any, bool]:
-    """The model with one adapter, and whether it was merged into the weights."""
-    from peft import PeftConfig, PeftModel
-    from safetensors import SafetensorError
-
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise ModelError(f"{folder} has no adapter_model.safetensors, so it is no usable adapter")
-    try:
-        kind = PeftConfig.from_pretrained(folder)
-        with quiet_peft():
-            wrapped = PeftModel.from_pretrained(model, folder, config=kind, is_trainable=False)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: the adapter does not fit the model: {error}") from error
-    if kind.is_prompt_learning or not hasattr(wrapped.base_model, "merge_and_unload"):
-        return wrapped, False
-    return wrapped.merge_and_unload(), True

@@ -6,6 +6,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 TELEMETRY_VARIABLE = "HF_HUB_DISABLE_TELEMETRY"
 
@@ -13,18 +14,20 @@ TELEMETRY_VARIABLE = "HF_HUB_DISABLE_TELEMETRY"
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
     """No progress bars and no log lines below ERROR from transformers while inside."""
-    from transformers.utils import logging
+    from transformers.utils import logging as untyped
 
-    bars = logging.is_progress_bar_enabled()
-    level = logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    logging: Any = untyped
+    with _no_hub_bars():  # transformers' switch turns the hub's along
+        bars = logging.is_progress_bar_enabled()
+        level = logging.get_verbosity()
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()
 
 
 @contextlib.contextmanager
@@ -38,26 +41,37 @@ def quiet_hub() -> Iterator[None]:
     os.environ[TELEMETRY_VARIABLE] = "1"
     try:
         from huggingface_hub import constants
-        from huggingface_hub.utils import (
-            are_progress_bars_disabled,
-            disable_progress_bars,
-            enable_progress_bars,
-        )
     finally:
         if before is None:
             del os.environ[TELEMETRY_VARIABLE]
         else:
             os.environ[TELEMETRY_VARIABLE] = before
     disabled = constants.HF_HUB_DISABLE_TELEMETRY
-    bars = not are_progress_bars_disabled()
     constants.HF_HUB_DISABLE_TELEMETRY = True
-    if bars:
+    try:
+        with _no_hub_bars():
+            yield
+    finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = disabled
+
+
+@contextlib.contextmanager
+def _no_hub_bars() -> Iterator[None]:
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    disabled = are_progress_bars_disabled()
+    if not disabled:
         disable_progress_bars()
     try:
         yield
     finally:
-        constants.HF_HUB_DISABLE_TELEMETRY = disabled
-        if bars:
+        if disabled:
+            disable_progress_bars()
+        else:
             enable_progress_bars()
 
 

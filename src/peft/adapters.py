@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ..errors import InputError, did_you_mean
 from ..values import Value
+from .trainer import quiet_training
 
 
 class LoraSettings(Value):
@@ -49,4 +50,5 @@ def add_lora(model: Any, settings: LoraSettings, *, seed: int) -> Any:
         bias="none",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    with quiet_training():
+        return get_peft_model(model, config)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ..errors import CannotRun
+from ..models.fetch import resolve
 from ..system import IndexSource, System
 from .base import Context, Part, Stage, Strategy
 
@@ -54,7 +55,9 @@ class RAG(Strategy):
             [chunk.text for chunk in chunks],
             progress=told,
         )
-        VectorIndex.build(chunks, vectors, embedder=self.embedder).save(ctx.workdir)
+        revision = resolve(self.embedder, kind="embedder").revision
+        index = VectorIndex.build(chunks, vectors, embedder=self.embedder, revision=revision)
+        index.save(ctx.workdir)
         ctx.details["chunks"] = len(chunks)
 
     def attach(self, system: System, stage: Stage) -> System:

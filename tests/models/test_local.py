@@ -88,9 +88,13 @@ def test_an_end_token_ends_a_row(tiny: Path, model: LocalModel, tmp_path: Path) 
     shutil.copytree(tiny, copy)
     from transformers import GenerationConfig
 
-    GenerationConfig(eos_token_id=[1, ids[2]], repetition_penalty=5.0).save_pretrained(copy)
+    settings: Any = GenerationConfig
+    settings(eos_token_id=[1, ids[2]], repetition_penalty=5.0).save_pretrained(copy)
     with LocalModel.open(copy, dtype="float32", device="cpu") as ending:
         (answer,) = ending.generate(chats(QUESTIONS[1]), max_tokens=6)
+        ending.model.save_pretrained(tmp_path / "tuned")
+        with LocalModel.open(tiny, weights=tmp_path / "tuned", device="cpu") as tuned:
+            assert tuned.end_tokens == ending.end_tokens == {1, ids[2]}
     assert answer.tokens_out == ids.index(ids[2]) + 1  # and the penalty was not applied
 
 
@@ -132,7 +136,8 @@ def test_too_little_memory_halves_the_batch(
     model: LocalModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = model.generate(chats(*QUESTIONS), max_tokens=4)
-    write, rows = LocalModel._write, []
+    write = LocalModel._write
+    rows: list[int] = []
 
     def short_of_memory(self: LocalModel, prompts: Any, *rest: Any) -> Any:
         if len(prompts) > limit:
