@@ -22,7 +22,7 @@ from .job import load_system
 from .measure.meter import Meter
 from .measure.record import Record
 from .measure.store import load_records, to_frame
-from .recipe import load_recipe
+from .recipe_file import load_recipe
 from .run import run
 from .strategies import RAG, FullFineTuning, LoRA, Prompt, TreeRAG
 from .tasks.load import load_task

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import InputError, StorageError
+from .errors import CannotRun, InputError, ModelError, StorageError
 from .measure.carbon import emissions_g
 from .measure.meter import Meter
 from .measure.record import Phase, Record
@@ -64,7 +64,7 @@ def _ask(record: Record, question: str, pool: Pool, meter: Meter) -> Asked:
             before = time.perf_counter()
             answer = session.answer([question])[0]
             took = time.perf_counter() - before
-    except StorageError as error:
+    except (StorageError, ModelError, CannotRun) as error:
         return Asked(record, None, None, reason=str(error))
     carbon = meter.carbon or record.carbon
     joules = phase.result.energy_j

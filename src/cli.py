@@ -66,7 +66,8 @@ def run(
     _print(records, Format.table)
     failed = [record for record in records if record.status != "done"]
     if failed:
-        raise InputError("; ".join(f"{r.name} was {r.status}: {r.reason}" for r in failed))
+        # A run asked for by name that was not done is an error; in a comparison it is a row.
+        raise typer.Exit(1 if any(record.status == "failed" for record in failed) else 2)
 
 
 @app.command()
@@ -130,18 +131,27 @@ def init(
     from .tasks.scaffold import init_task
 
     report = init_task(folder, questions=questions, questions_needed=questions_needed())
-    for line in report.sentences():
-        typer.echo(line)
+    typer.echo(
+        f"{report.documents} documents; {report.questions} questions: {report.train} training, "
+        f"{report.validation} validation, {report.test} test"
+    )
+    for path in report.made:
+        typer.echo(f"wrote {path}")
+    for sentence in report.missing:
+        typer.echo(f"missing: {sentence}")
+    if report.test:
+        typer.echo(f"next: wattune compare {folder / 'recipe.yaml'}")
 
 
 @app.command("ls")
 def list_recipes() -> None:
-    """List the shipped recipes, each with its first line."""
+    """List the shipped recipes and what each one does."""
     from .files import shipped_folder
 
     for path in sorted(shipped_folder().glob("*.yaml")):
-        head = path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ")
-        typer.echo(f"{path.stem:<18}{head}")
+        # The first line says how to launch it, the second what it is.
+        about = path.read_text(encoding="utf-8").split("\n", 2)[1].lstrip("# ")
+        typer.echo(f"{path.stem:<18}{about}")
 
 
 @app.command()
@@ -151,7 +161,7 @@ def cp(
 ) -> None:
     """Copy a shipped recipe, to be edited. Example: wattune cp lora my-lora.yaml"""
     from .files import read_text, write_text
-    from .recipe import find_recipe
+    from .recipe_file import find_recipe
 
     source = find_recipe(recipe)
     target = to / source.name if to.is_dir() else to
@@ -169,9 +179,12 @@ def validate(
 ) -> None:
     """Check a recipe, its task and its model without running anything."""
     from .job import jobs_of
-    from .recipe import load_recipe
+    from .measure.carbon import carbon_of
+    from .recipe_file import load_recipe
 
-    jobs = jobs_of(load_recipe(recipe, overrides or []), allow_overlap=allow_overlap)
+    loaded = load_recipe(recipe, overrides or [])
+    carbon_of(loaded.settings.place, loaded.settings.intensity_g_per_kwh)
+    jobs = jobs_of(loaded, allow_overlap=allow_overlap)
     task = jobs[0].task
     typer.echo(
         f"fine: {len(jobs)} run(s) on {task.name}: {len(task.train)} training, "
@@ -234,7 +247,7 @@ def _run_recipe(
     no_progress: bool,
 ) -> list[Any]:
     from .progress import TerminalProgress
-    from .recipe import load_recipe
+    from .recipe_file import load_recipe
     from .run import run_recipe
 
     loaded = load_recipe(recipe, overrides)
@@ -248,6 +261,7 @@ def _run_recipe(
                 progress=progress,
                 say=progress.say,
                 step=progress.step,
+                debug="--debug" in sys.argv,
             )
     except KeyboardInterrupt:
         typer.echo("stopped; finished runs are kept, the same command goes on", err=True)
@@ -265,12 +279,12 @@ def _print(records: list[Any], format: Format, output: Path | None = None) -> No
     if format is Format.table and output is None:
         comparison.show()
         return
-    text = {
-        Format.table: comparison.to_markdown,
-        Format.markdown: comparison.to_markdown,
-        Format.csv: comparison.to_csv,
-        Format.json: lambda: json.dumps(plain_rows(comparison), indent=2) + "\n",
-    }[format]()
+    if format is Format.csv:
+        text = comparison.to_csv()
+    elif format is Format.json:
+        text = json.dumps(plain_rows(comparison), indent=2) + "\n"
+    else:  # a table in a file is Markdown
+        text = comparison.to_markdown()
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -30,18 +30,26 @@ def storage(path: Path) -> Iterator[None]:
     """Turn a full disk or a folder that cannot be written into a sentence."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if _is_full(error):
             raise StorageError(
                 f"the disk is full: {path} was not written; free some space "
                 "(`wattune cache prune` removes prepared weights and keeps their bills) "
                 "and run again, finished work is kept"
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise StorageError(
                 f"{path} cannot be written ({error.strerror}); choose another folder"
             ) from error
         raise
+
+
+def _is_full(error: Exception) -> bool:
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError):
+        return error.errno in full
+    # safetensors writes in Rust and raises an exception of its own, with Rust's wording.
+    return any(f"(os error {code})" in str(error) for code in full)
 
 
 def write_text(path: Path, text: str) -> None:

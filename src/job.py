@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import TaskError
 from .measure.environment import environment
+from .measure.quality import score
 from .measure.record import SCHEMA_VERSION
 from .models.devices import preferred_device, preferred_dtype
 from .models.fetch import resolve
@@ -19,6 +20,7 @@ from .tasks.load import load_task
 from .tasks.task import REFUSAL, Example, Split, Task
 from .values import digest
 
+DECISIVE = ("wattune", "torch", "transformers", "peft", "trl", "sentence-transformers", "faiss")
 OVERLAP_ALLOWED = "overlap_allowed"
 """Flag of a record whose test questions stand in training too."""
 
@@ -51,6 +53,7 @@ class Job:
                 "latency_questions": self.latency_questions,
                 "machine": machine(),
                 "hardware": hardware(),
+                "software": software(),
                 "flags": list(self.flags),
             }
         )
@@ -72,6 +75,12 @@ def hardware() -> dict[str, Any]:
 
         known["gpu"] = torch.cuda.get_device_name()
     return known
+
+
+def software() -> dict[str, str | None]:
+    """The versions that answers and energies depend on: with others a run is another run."""
+    versions = environment()["software"]
+    return {name: versions[name] for name in DECISIVE if name in versions}
 
 
 def load_system(
@@ -107,7 +116,7 @@ def jobs_of(
         task = load_task(source)
     else:
         task = load_task(source.source, columns=source.columns)
-    flags = overlap_flags(task, allow_overlap)
+    flags = check_task(task, allow_overlap)
     task = limited(task, settings.limit, settings.split)
     system = load_system(settings.model, refusal=task.refusal, decoding=settings.decoding, say=say)
     return [
@@ -126,12 +135,17 @@ def jobs_of(
     ]
 
 
-def overlap_flags(task: Task, allowed: bool) -> tuple[str, ...]:
-    """No flags; or, where test questions stand in training, one if `allowed`, else `TaskError`."""
+def check_task(task: Task, allow_overlap: bool) -> tuple[str, ...]:
+    """Flags for the records of a task that can be run.
+
+    Raises `InputError` for an unknown metric and `TaskError` for test questions that stand in
+    training, unless `allow_overlap`: then the records are flagged.
+    """
+    score("", ("",), task.metrics)
     pairs = check_overlap(task)
     if not pairs:
         return ()
-    if allowed:
+    if allow_overlap:
         return (OVERLAP_ALLOWED,)
     shown = ", ".join(f"{test} = {train}" for test, train in pairs[:5])
     raise TaskError(

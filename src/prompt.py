@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from .errors import RecipeError
 from .values import Value
@@ -40,6 +40,12 @@ INSTRUCTION = (
     "Answer the question with the shortest exact answer: a name, a number or a few words. "
     'If you cannot know the answer, reply "{refusal}"'
 )
+PLACEHOLDERS = {
+    "instruction": ("refusal",),
+    "question": ("question",),
+    "passages": ("passages", "question"),
+}
+"""What each field of a template may name."""
 
 
 class PromptTemplate(Value):
@@ -56,8 +62,8 @@ class PromptTemplate(Value):
 
     @field_validator("instruction", "question", "passages")
     @classmethod
-    def _plain_placeholders(cls, template: str) -> str:
-        _fill(template, {"question": "", "passages": "", "refusal": ""})
+    def _plain_placeholders(cls, template: str, info: ValidationInfo) -> str:
+        _fill(template, dict.fromkeys(PLACEHOLDERS[str(info.field_name)], ""))
         return template
 
     def render(

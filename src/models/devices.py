@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import math
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
-from ..errors import CannotRun, InputError, ModelError
+from ..errors import CannotRun, InputError, ModelError, StorageError
+from ..files import cache_folder, write_json
+from ..measure.environment import cpu_model
+from ..values import digest
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+GAIN = 1.2
+"""How much faster bfloat16 must be to be worth its rounding."""
 
 
 def preferred_device() -> str:
@@ -23,15 +31,16 @@ def preferred_device() -> str:
 
 
 def preferred_dtype(device: str) -> str:
-    """``bfloat16`` where the hardware computes in it, else ``float32``.
+    """``bfloat16`` where the hardware computes in it and gains by it, else ``float32``.
 
-    On a processor without AVX512-BF16 or AMX, bfloat16 is emulated and slower than float32.
+    A processor may have bfloat16 instructions that are slower than its float32 ones (seen with
+    AVX512-BF16 but no AMX), so there the two race once; the cache keeps the verdict.
     """
     import torch
 
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported(False) else "float32"
-    if device == "cpu" and _cpu_has_bfloat16():
+    if device == "cpu" and _cpu_has_bfloat16() and _bfloat16_wins():
         return "bfloat16"
     return "float32"
 
@@ -45,6 +54,36 @@ def _cpu_has_bfloat16() -> bool:
         if ask is not None and ask():
             return True
     return False
+
+
+@functools.cache
+def _bfloat16_wins() -> bool:
+    """The verdict of the race on this processor with this torch, kept so that it never flips."""
+    import torch
+
+    note = cache_folder() / "machine" / f"{digest([cpu_model(), torch.__version__])}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return float(json.loads(note.read_text(encoding="utf-8"))["bfloat16_speedup"]) >= GAIN
+    speedup = _bfloat16_speedup()
+    with contextlib.suppress(StorageError):  # then it races again next time
+        write_json(note, {"cpu": cpu_model(), "bfloat16_speedup": round(speedup, 2)})
+    return speedup >= GAIN
+
+
+def _bfloat16_speedup(turns: int = 7) -> float:
+    """How much faster a bfloat16 matrix product is than a float32 one; the best of some turns."""
+    import torch
+
+    best: dict[torch.dtype, float] = {}
+    for dtype in (torch.float32, torch.bfloat16) * turns:
+        rows, weights = torch.ones(256, 512, dtype=dtype), torch.ones(1536, 512, dtype=dtype)
+        torch.nn.functional.linear(rows, weights)  # the first call compiles its kernel
+        began = time.perf_counter()
+        for _ in range(4):
+            torch.nn.functional.linear(rows, weights)
+        took = time.perf_counter() - began
+        best[dtype] = min(took, best.get(dtype, took))
+    return best[torch.float32] / best[torch.bfloat16]
 
 
 def check_dtype(dtype: str) -> str:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import torch
 
 
+WORTH_SHARING = 16
+"""Tokens of a common prefix from which computing it once pays for copying its cache."""
+
+
 class Generation(Value):
     """What was written for one prompt.
 
@@ -50,6 +54,21 @@ def plan_batches(
                 continue
         batches.append([index])
     return batches
+
+
+def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """How many leading tokens all prompts have in common, one token of each being left over.
+
+    0 where sharing is not worth its copy: for a single prompt, or a few tokens.
+    """
+    if len(prompts) < 2:
+        return 0
+    # Whatever the smallest and the largest share, all that sort between them share too.
+    rows = [tuple(prompt) for prompt in prompts]
+    low, high = min(rows), max(rows)
+    limit = min(map(len, prompts)) - 1
+    count = next((i for i in range(limit) if low[i] != high[i]), limit)
+    return count if count >= WORTH_SHARING else 0
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:

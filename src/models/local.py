@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from .devices import (
     required_memory_bytes,
 )
 from .folders import check_folder
-from .generation import Generation, RowEnds, pad_left, plan_batches
+from .generation import Generation, RowEnds, pad_left, plan_batches, shared_prefix
 from .loading import end_tokens, load_weights, open_tokenizer, with_adapter
 from .quiet import quiet_peft, quiet_transformers
 
@@ -168,10 +169,14 @@ class LocalModel:
             max_rows=batch_rows,
             even=self._even,
         )[::-1]
+        # Wrapped adapters (prompt tuning) put tokens of their own before the prompt: no sharing.
+        prefix = [] if self._even else list(prompts[0][: shared_prefix(prompts)]) if prompts else []
+        shared = self._read(prefix) if prefix else None
         answers: dict[int, Generation] = {}
         while waiting:
             batch = waiting.pop()
-            written = self._attempt([prompts[i] for i in batch], settings, stop, seed + batch[0])
+            rest = [prompts[i][len(prefix) :] for i in batch]
+            written = self._attempt(rest, settings, stop, seed + batch[0], prefix, shared)
             if written is None and len(batch) > 1:
                 half = len(batch) // 2
                 waiting += [batch[half:], batch[:half]]
@@ -211,8 +216,25 @@ class LocalModel:
             **drawn,
         )
 
+    def _read(self, prefix: Sequence[int]) -> Any:
+        """The keys and values of a prefix that all prompts share, computed once."""
+        import torch
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=self._config)
+        with quiet_transformers(), torch.inference_mode():
+            ids = torch.tensor([list(prefix)], device=self.device)
+            self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return cache
+
     def _attempt(
-        self, prompts: Sequence[Sequence[int]], settings: Any, stop: Sequence[str], seed: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: Any,
+        stop: Sequence[str],
+        seed: int,
+        prefix: Sequence[int],
+        shared: Any,
     ) -> list[Generation] | None:
         """The answers of one batch, or None where the device's memory did not suffice.
 
@@ -221,7 +243,7 @@ class LocalModel:
         import torch
 
         try:
-            return self._write(prompts, settings, stop, seed)
+            return self._write(prompts, settings, stop, seed, prefix, shared)
         except torch.OutOfMemoryError:
             pass
         if self.device.startswith("cuda"):
@@ -229,12 +251,27 @@ class LocalModel:
         return None
 
     def _write(
-        self, prompts: Sequence[Sequence[int]], settings: Any, stop: Sequence[str], seed: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: Any,
+        stop: Sequence[str],
+        seed: int,
+        prefix: Sequence[int],
+        shared: Any,
     ) -> list[Generation]:
+        """Answers to prompts of which `prefix` is read already; its cache is `shared`."""
         import torch
         from transformers import StoppingCriteriaList
 
         ids, mask = pad_left(prompts, self._pad)
+        cache: dict[str, Any] = {}
+        if shared is not None:
+            # Padding stands between the prefix and the rest, masked; positions skip it.
+            ids = torch.cat([torch.tensor([list(prefix)]).expand(len(prompts), -1), ids], dim=1)
+            mask = torch.cat([torch.ones(len(prompts), len(prefix), dtype=mask.dtype), mask], dim=1)
+            copied = copy.deepcopy(shared)
+            copied.batch_repeat_interleave(len(prompts))
+            cache = {"past_key_values": copied}
         ends = RowEnds(self.tokenizer, len(prompts), ends=self._ends, stop=stop)
         devices = [torch.cuda.current_device()] if self.device.startswith("cuda") else []
         # The draw is ours, the caller's random state is put back.
@@ -246,9 +283,14 @@ class LocalModel:
                 attention_mask=mask.to(self.device),
                 generation_config=settings,
                 stopping_criteria=StoppingCriteriaList([ends]),
+                **cache,
             )
         return [
-            Generation(text=ends.text(row), tokens_in=len(prompt), tokens_out=len(ends.rows[row]))
+            Generation(
+                text=ends.text(row),
+                tokens_in=len(prefix) + len(prompt),
+                tokens_out=len(ends.rows[row]),
+            )
             for row, prompt in enumerate(prompts)
         ]
 

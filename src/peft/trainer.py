@@ -62,8 +62,8 @@ def train(
     float32 they came in, because small updates vanish below bfloat16's resolution.
     Raises `CannotRun` when the loss stops being a number.
     """
-    import datasets
-    from trl import SFTConfig
+    import datasets  # type: ignore[import-untyped]
+    from trl.trainer.sft_config import SFTConfig
 
     with quiet_training():
         config = SFTConfig(
@@ -83,6 +83,7 @@ def train(
             report_to="none",
             logging_strategy="steps",
             logging_steps=1,
+            logging_nan_inf_filter=False,  # else a loss that is no number is logged as one
             disable_tqdm=True,
             log_level="critical",
             dataloader_pin_memory=not use_cpu,
@@ -144,7 +145,7 @@ def _mean_of_last(losses: Sequence[tuple[int, float]], share: float = 0.1) -> fl
 
 def _trainer_class() -> Any:
     import torch
-    from trl import SFTTrainer
+    from trl.trainer.sft_trainer import SFTTrainer
 
     class AnswerTrainer(SFTTrainer):  # type: ignore[misc,unused-ignore]
         """Computes the head's 49k-word logits for answer columns only, and no other metrics."""

@@ -83,6 +83,9 @@ class Strategy(Value):
         """The customised System; what is expensive is built once and found again later."""
         return self.attach(system, ctx.stage(self, system))
 
+    def warm_up(self, ctx: Context) -> None:
+        """Import and open what `build` needs, before it is metered: a process pays that once."""
+
     def build(self, system: System, ctx: Context) -> None:
         """Write what the stage is made of into `ctx.workdir`."""
         raise NotImplementedError

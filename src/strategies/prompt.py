@@ -6,9 +6,9 @@ import json
 import random
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ..errors import CannotRun
+from ..errors import CannotRun, RecipeError
 from ..files import write_json
 from ..prompt import PromptTemplate, Shot
 from ..system import ShotsSource, System
@@ -30,6 +30,14 @@ class Prompt(Strategy):
     instruction: str | None = None
     question: str | None = None
     passages: str | None = None
+
+    @model_validator(mode="after")
+    def _usable(self) -> Prompt:
+        try:
+            self._template(PromptTemplate())
+        except RecipeError as error:  # as a fault of the recipe, told with its line
+            raise ValueError(str(error)) from error
+        return self
 
     def prepare(self, system: System, ctx: Context) -> System:
         """Without shots there is nothing to build, so there is no stage either."""

@@ -29,6 +29,13 @@ class RAG(Strategy):
     overlap_tokens: int = Field(default=20, ge=0)
     embedder: str = "minilm"
 
+    def warm_up(self, ctx: Context) -> None:
+        """FAISS, the splitter and the embedder, whose load is charged to answering."""
+        import faiss  # noqa: F401
+        import langchain_text_splitters  # noqa: F401
+
+        ctx.embedder(self.embedder)
+
     def build(self, system: System, ctx: Context) -> None:
         """Chunk, embed and index."""
         from ..rag.chunking import chunk_documents

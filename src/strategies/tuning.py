@@ -14,7 +14,7 @@ from ..measure.memory import available_memory_bytes
 from ..peft.adapters import LoraSettings, add_lora
 from ..peft.batches import TokenisedExample, tokenise
 from ..peft.memory import fitting_batch
-from ..peft.trainer import TrainingResult, TrainingSettings, train
+from ..peft.trainer import TrainingResult, TrainingSettings, quiet_training, train
 from ..system import System
 from .base import Context, Part, Stage, Strategy
 
@@ -33,6 +33,13 @@ class Tuning(Strategy):
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
     max_length: int = Field(default=1024, ge=8)
+
+    def warm_up(self, ctx: Context) -> None:
+        """The training libraries, which take some seconds to import."""
+        with quiet_training():
+            import datasets  # type: ignore[import-untyped]  # noqa: F401
+            import peft  # noqa: F401
+            import trl.trainer.sft_trainer  # noqa: F401
 
     def settings(self) -> TrainingSettings:
         """The fields that go to the trainer."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import TaskError
-from ..files import write_json_lines, write_text
+from ..files import read_text, write_json_lines, write_text
 from ..values import Value
 from .documents import RESULTS_FOLDER, read_documents
 from .examples import ExampleReader, split_examples
@@ -66,6 +66,9 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
     below = folder / "documents"
     source = below if below.is_dir() else folder
     without = [folder / RESULTS_FOLDER] if source == folder else []
+    filled = folder / QUESTIONS_FILE
+    if questions is None and filled.is_file() and read_text(filled) != _QUESTIONS:
+        questions = filled
     faults = Faults()
     found = read_documents(source, faults, without=without)
     reader = ExampleReader(faults)
@@ -85,7 +88,7 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
     else:
         texts = {
             MANIFEST: _manifest(folder, splits, source if documents else None),
-            RECIPE_FILE: _recipe(len(splits["train"]), bool(documents)),
+            RECIPE_FILE: _recipe(folder, len(splits["train"]), bool(documents)),
         }
     rows = {f"{split}.jsonl": examples for split, examples in splits.items() if examples}
     for name in (*texts, *rows):
@@ -136,13 +139,18 @@ def _row(example: Example) -> dict[str, object]:
     }
 
 
+def _name(folder: Path) -> str:
+    """The folder's name as the name of a task and of the folder of its records."""
+    words = re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-._")
+    return words[:60] or "task"
+
+
 def _manifest(
     folder: Path, splits: Mapping[Split, tuple[Example, ...]], source: Path | None
 ) -> str:
-    words = re.sub(r"[^\w.-]+", "-", folder.resolve().name).strip("-.").lower() or "task"
     lines = [
         "# A task for wattune: what must be answered well.",
-        f'name: "{words}"',
+        f'name: "{_name(folder)}"',
         'version: "1"',
         "# description: one sentence that says what this task is",
         *(f"{split}: {split}.jsonl" for split, examples in splits.items() if examples),
@@ -159,11 +167,12 @@ def _manifest(
     return "\n".join(lines) + "\n"
 
 
-def _recipe(train: int, documents: bool) -> str:
+def _recipe(folder: Path, train: int, documents: bool) -> str:
     shots = min(SHOTS, train)
     lines = [
         "# Compare ways to customise a model on this task: wattune compare recipe.yaml",
         "# Paths are taken from where this file lies.",
+        f"name: {_name(folder)}",
         "task: .",
         "model: smollm2-135m-q4",
         "# Where the machine stands, for grams of CO2e (a country code such as FRA):",

@@ -1,0 +1,120 @@
+"""Recipe files: found by path or name, read with their lines, overridden from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import RecipeError, did_you_mean
+from .files import read_text, shipped_folder
+from .recipe import Recipe, parse_recipe
+from .strategies import STRATEGIES
+from .tasks.load import builtin_tasks
+
+
+def find_recipe(where: str) -> Path:
+    """A path as given, or a shipped recipe by its name (``quickstart``)."""
+    path = Path(where)
+    if path.is_file():
+        return path
+    shipped = {file.stem: file for file in sorted(shipped_folder().glob("*.yaml"))}
+    if where in shipped:
+        return shipped[where]
+    if path.name in {file.name for file in shipped.values()} and not path.parent.exists():
+        return shipped[path.stem]
+    raise RecipeError(
+        f"{where}: there is no such file, and no shipped recipe of that name"
+        + did_you_mean(where, shipped)
+    )
+
+
+def load_recipe(where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file and apply overrides such as ``lora.r=8``.
+
+    Raises `RecipeError` with every fault, each with its line and what would be right.
+    """
+    path = find_recipe(where)
+    content, lines = read_yaml(path)
+    forced: dict[str, Any] = {}
+    for override in overrides:
+        _apply(content, override)
+        if override.partition(".")[0] in STRATEGIES:
+            _apply(forced, override)
+    recipe = parse_recipe(content, name=path.stem, where=str(path), lines=lines, forced=forced)
+    return _beside(recipe, path.parent)
+
+
+def _beside(recipe: Recipe, folder: Path) -> Recipe:
+    """A task given as a relative path is looked for beside the recipe first."""
+    task = recipe.settings.task
+    source = task if isinstance(task, str) else task.source
+    beside = folder / source
+    if source in builtin_tasks() or Path(source).is_absolute() or not beside.exists():
+        return recipe
+    found = str(beside)
+    moved = found if isinstance(task, str) else task.model_copy(update={"source": found})
+    settings = recipe.settings.model_copy(update={"task": moved})
+    return recipe.model_copy(update={"settings": settings})
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f'override "{override}": write key=value, for example lora.r=8')
+    try:
+        value = yaml.safe_load(text) if text else None
+    except yaml.YAMLError as error:
+        raise RecipeError(f'override "{override}": the value is not YAML') from error
+    *path, last = key.split(".")
+    target: Any = content
+    for part in path:
+        if target.get(part) is None:
+            target[part] = {}
+        target = target[part]
+        if not isinstance(target, dict):
+            raise RecipeError(f'override "{override}": "{part}" holds no settings')
+    target[last] = value
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    """A YAML mapping, and the line (from 1) of every key path in it.
+
+    Raises `RecipeError` with line and column for broken YAML and for keys given twice.
+    """
+    text = read_text(path)
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise RecipeError(f"{path}{place}: broken YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: broken YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys (task, model, runs, ...)")
+    lines: dict[tuple[str, ...], int] = {}
+    try:
+        _mark(root, (), lines, path)
+    except RecursionError as error:
+        raise RecipeError(f"{path}: an alias (*name) stands inside what it names") from error
+    return content, lines
+
+
+def _mark(node: Any, at: tuple[str, ...], lines: dict[tuple[str, ...], int], path: Path) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in seen:
+                raise RecipeError(f'{path}:{line}: "{name}" is given twice')
+            seen.add(name)
+            lines[(*at, name)] = line
+            _mark(value, (*at, name), lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            lines[(*at, str(number))] = item.start_mark.line + 1
+            _mark(item, (*at, str(number)), lines, path)

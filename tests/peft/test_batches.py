@@ -1,0 +1,81 @@
+"""Batches score the answer alone, and memory is asked for before it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from wattune.errors import CannotRun, InputError
+from wattune.peft.batches import IGNORED, AnswerCollator, TokenisedExample, columns, tokenise
+from wattune.peft.memory import fitting_batch, training_bytes
+
+CONFIG = SimpleNamespace(hidden_size=32, num_hidden_layers=2)
+
+
+@pytest.fixture
+def tokenizer(tiny: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny)
+
+
+def test_an_answer_follows_its_prompt_and_ends_the_turn(tokenizer: Any) -> None:
+    prompt = tokenizer("Who keeps the gate?", add_special_tokens=False)["input_ids"]
+    (example,) = tokenise([prompt], ["the master"], tokenizer, max_length=100)
+    assert list(example.prompt) == prompt
+    assert tokenizer.decode(example.answer) == "the master<|end|>"
+    assert example.length == len(prompt) + len(example.answer)
+
+
+def test_an_example_that_is_too_long_is_named_with_both_lengths(tokenizer: Any) -> None:
+    with pytest.raises(InputError, match=r"example 2 has 13 tokens and max_length is 12; raise"):
+        tokenise([[5] * 4, [5] * 12], ["", ""], tokenizer, max_length=12)
+
+
+def test_labels_stand_on_the_answer_only_and_answers_end_in_one_column() -> None:
+    examples = [TokenisedExample((5, 6, 7), (8, 1)), TokenisedExample((9,), (10, 11, 1))]
+    made = columns(examples)
+    assert made["input_ids"] == [[5, 6, 7, 8, 1], [9, 10, 11, 1]]
+    assert made["labels"] == [[IGNORED] * 3 + [8, 1], [IGNORED, 10, 11, 1]]
+    rows = [{key: made[key][row] for key in made} for row in range(2)]
+    batch = AnswerCollator(pad_token_id=0)(rows)
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 1], [0, 9, 10, 11, 1]]
+    assert batch["attention_mask"].tolist() == [[1] * 5, [0, 1, 1, 1, 1]]
+    assert batch["labels"].tolist() == [[IGNORED] * 3 + [8, 1], [IGNORED] * 2 + [10, 11, 1]]
+
+
+def needed(size: int, **more: Any) -> int:
+    return training_bytes(1000, 1000, CONFIG, size * 50, bf16=False, **more)
+
+
+def test_the_batch_is_halved_until_it_fits() -> None:
+    def fit(free: int) -> int:
+        return fitting_batch(
+            8, 50, free=free, parameters=1000, trained=1000, config=CONFIG, bf16=False
+        )
+
+    assert fit(needed(8)) == 8
+    assert fit(needed(8) - 1) == 4
+    assert fit(needed(2)) == 2
+    assert fit(needed(1)) == 1
+    with pytest.raises(CannotRun, match=r"needs about 0\.0 GB and 0\.0 GB is free"):
+        fit(needed(1) - 1)
+
+
+def test_what_cannot_be_trained_says_what_it_needs_and_what_is_there() -> None:
+    with pytest.raises(CannotRun, match=r"training needs about 112\.0 GB and 24\.0 GB is free"):
+        fitting_batch(
+            8, 0, free=24 * 10**9, parameters=7 * 10**9, trained=7 * 10**9, config=CONFIG,
+            bf16=False,
+        )  # fmt: skip
+
+
+def test_a_frozen_base_needs_no_optimizer_and_bfloat16_halves_it() -> None:
+    full = training_bytes(10**6, 10**6, CONFIG, 0, bf16=False)
+    assert full == 16 * 10**6  # weight, gradient, two moments, four bytes each
+    assert training_bytes(10**6, 0, CONFIG, 0, bf16=False) == 4 * 10**6
+    assert training_bytes(10**6, 0, CONFIG, 0, bf16=True) == 2 * 10**6
+    assert training_bytes(0, 0, CONFIG, 100, bf16=False) == 100 * 64 * 34 * 2

@@ -1,0 +1,109 @@
+"""Files are written whole or not at all, and faults of a disk become sentences."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from wattune.errors import StorageError
+from wattune.files import (
+    cache_folder,
+    folder_bytes,
+    read_json_lines,
+    read_text,
+    shipped_folder,
+    storage,
+    write_json,
+    write_json_lines,
+    write_text,
+)
+
+
+def raising(code: int) -> object:
+    """A function that raises the OSError of `code` whatever it is given."""
+
+    def fail(*_: object) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int
+) -> None:
+    path = tmp_path / "out" / "a.json"
+    write_json(path, {"old": True})
+    monkeypatch.setattr(os, step, raising(code))
+    with pytest.raises(StorageError, match=r"the disk is full: .*a\.json was not written"):
+        write_json(path, {"new": True})
+    assert [file.name for file in path.parent.iterdir()] == ["a.json"]
+    assert read_text(path) == '{\n  "old": true\n}\n'
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr("tempfile.mkstemp", lambda **_: raising(code)())  # type: ignore[operator]
+    with pytest.raises(StorageError, match=r"x\.txt cannot be written .*choose another folder"):
+        write_text(tmp_path / "x.txt", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_writing_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: int) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "x.txt", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_come_back_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_json_lines(path, [{"a": "one\u2028two"}, {"b": "é"}])
+    assert path.read_bytes().count(b"\n") == 2
+    assert read_json_lines(path) == [(1, {"a": "one\u2028two"}), (2, {"b": "é"})]
+    path.write_text('{"a": 1}\n\n{"b": \n', encoding="utf-8")
+    with pytest.raises(StorageError, match=r"rows\.jsonl:3: not a JSON object a line"):
+        read_json_lines(path)
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="there is no such file"):
+        read_text(tmp_path / "none")
+    with pytest.raises(StorageError, match="is a folder"):
+        read_text(tmp_path)
+    (tmp_path / "latin").write_bytes("café".encode("latin-1"))
+    with pytest.raises(StorageError, match=r"not UTF-8 text \(byte 3\)"):
+        read_text(tmp_path / "latin")
+
+
+def test_the_cache_goes_where_the_variable_says(cache: Path) -> None:
+    assert cache_folder() == cache
+
+
+def test_folders_are_measured_and_recipes_are_found(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "b.txt", "12345")
+    write_text(tmp_path / "c.txt", "1")
+    assert folder_bytes(tmp_path) == 6
+    assert (shipped_folder() / "quickstart.yaml").is_file()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fills_under_safetensors_is_told_too(tmp_path: Path, code: int) -> None:
+    from safetensors import SafetensorError
+
+    with pytest.raises(StorageError, match="the disk is full"), storage(tmp_path):
+        raise SafetensorError(f"Error while serializing: I/O error: ... (os error {code})")
+    with pytest.raises(SafetensorError), storage(tmp_path):
+        raise SafetensorError("Error while serializing: something else")

@@ -1,0 +1,57 @@
+"""Prompt templates: plain placeholders, braces, nothing that looks into a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from wattune.errors import RecipeError
+from wattune.prompt import Passage, PromptTemplate, Shot
+
+
+def test_the_refusal_shots_and_passages_stand_where_they_belong() -> None:
+    messages = PromptTemplate(instruction="Say so: {refusal}").render(
+        "Who sails?",
+        refusal="I do not know.",
+        passages=[Passage(text="Ada sails.", document="crews"), Passage(text="Two.", document="b")],
+        shots=[Shot(id="1", question="Who rows?", answer="Per")],
+    )
+    assert messages == [
+        {"role": "system", "content": "Say so: I do not know."},
+        {"role": "user", "content": "Who rows?"},
+        {"role": "assistant", "content": "Per"},
+        {"role": "user", "content": "[1] Ada sails.\n\n[2] Two.\n\nQuestion: Who sails?"},
+    ]
+
+
+def test_without_instruction_and_passages_the_question_is_all() -> None:
+    template = PromptTemplate(instruction="", question="Q: {question}")
+    assert template.render("Who?", refusal="no") == [{"role": "user", "content": "Q: Who?"}]
+
+
+def test_braces_in_values_and_doubled_in_templates_stay_braces() -> None:
+    template = PromptTemplate(instruction="", question="{{json}} {question}")
+    messages = template.render("What is {refusal} or {0}?", refusal="no")
+    assert messages[-1]["content"] == "{json} What is {refusal} or {0}?"
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{question.__class__}", "{question[0]}", "{question!r}", "{question:>9}", "{}", "{0}", "{q}"],
+)
+def test_a_placeholder_that_is_not_plain_is_refused(template: str) -> None:
+    with pytest.raises(RecipeError, match=r"placeholder .* is not known .*\{question\}"):
+        PromptTemplate(question=template)
+
+
+def test_a_lone_brace_is_refused_with_the_way_to_write_it() -> None:
+    with pytest.raises(RecipeError, match=r"write \{\{ and \}\} for braces"):
+        PromptTemplate(question="{question} }")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"question": "{refusal}"}, {"question": "{passages}"}, {"instruction": "{question}"}],
+)
+def test_a_placeholder_of_another_field_is_refused_at_once(field: dict[str, str]) -> None:
+    with pytest.raises(RecipeError, match="is not known here"):
+        PromptTemplate(**field)
