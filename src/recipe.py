@@ -15,6 +15,7 @@ from .values import Value
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,60}$"
 NAME_RULE = 'up to 61 letters, digits, ".", "_", "+" and "-" only'
+QUICK_LATENCY = 2
 RESERVED = ("name", "strategies", "runs")
 
 
@@ -44,7 +45,7 @@ class Settings(Value):
     decoding: Decoding = Decoding()
     latency_questions: int = Field(default=8, ge=0)
     limit: Limit = Limit()
-    quick: Limit = Limit(questions=40, train=96)
+    quick: Limit = Limit(questions=24, train=64)
 
 
 class Recipe(Value):
@@ -64,7 +65,9 @@ class Recipe(Value):
 
     def quicker(self) -> Recipe:
         """The same recipe on its `quick` slice, under a name of its own."""
-        settings = self.settings.model_copy(update={"limit": self.settings.quick})
+        few = min(self.settings.latency_questions, QUICK_LATENCY)
+        changes = {"limit": self.settings.quick, "latency_questions": few}
+        settings = self.settings.model_copy(update=changes)
         return self.model_copy(update={"name": f"{self.name}-quick", "settings": settings})
 
 

@@ -143,12 +143,29 @@ def test_overrides_win_over_the_file_and_make_what_is_missing(write: Write) -> N
     recipe = load_recipe(where, ["seed=7", "lora.r=8", "decoding.max_tokens=5", "rag.k=2"])
     assert recipe.settings.seed == 7
     assert recipe.settings.decoding.max_tokens == 5
-    # `1e-4` is text to YAML and a number to people; a run's own settings win over its section.
-    assert recipe.runs["a"] == (LoRA(r=8, learning_rate=1e-4), RAG(k=5))
+    # `1e-4` is text to YAML and a number to people.
+    assert recipe.runs["a"] == (LoRA(r=8, learning_rate=1e-4), RAG(k=2))
     assert load_recipe(where, ["lora.learning_rate=3e-5"]).runs["a"][0] == LoRA(
         r=4, learning_rate=3e-5
     )
     assert load_recipe(where, ["runs={b: [prompt]}"]).runs == {"b": (Prompt(),)}
+
+
+def test_a_run_wins_over_its_section_and_a_strategy_holds_another_as_its_section_says(
+    write: Write,
+) -> None:
+    recipe = load_recipe(
+        write(
+            "rag: {k: 4, chunk_tokens: 50}\ntree_rag: {rag: {k: 1}}\n"
+            "runs: {a: [rag], b: [{rag: {k: 5}}], c: [tree_rag], d: [{tree_rag: {rag: null}}]}\n"
+        )
+    )
+    assert recipe.runs == {
+        "a": (RAG(k=4, chunk_tokens=50),),
+        "b": (RAG(k=5, chunk_tokens=50),),
+        "c": (TreeRAG(rag=RAG(k=1, chunk_tokens=50)),),
+        "d": (TreeRAG(rag=None),),
+    }
 
 
 @pytest.mark.parametrize(
@@ -162,8 +179,8 @@ def test_overrides_win_over_the_file_and_make_what_is_missing(write: Write) -> N
     ],
 )
 def test_a_wrong_override_is_told(write: Write, override: str, message: str) -> None:
-    (told,) = faults(write("runs: {a: [lora]}\n"), override)
-    assert told.startswith(message)
+    told = faults(write("runs: {a: [lora]}\n"), override)
+    assert told[0].startswith(message)
 
 
 def test_a_recipe_is_found_by_path_or_shipped_name(write: Write) -> None:

@@ -135,7 +135,8 @@ def test_what_was_measured_stands_when_a_later_run_is_stopped(
     monkeypatch.setattr(Runner, "_measure", stop)
     with pytest.raises(KeyboardInterrupt):
         run_recipe(recipe, tmp_path / "runs")
-    assert [record.name for record in wt.load_records(tmp_path / "runs")] == ["zero-shot"]
+    kept = {record.name: record.status for record in wt.load_records(tmp_path / "runs")}
+    assert kept == {"zero-shot": "done", "huge": "skipped"}
     assert not list((tmp_path / "runs").glob(".*"))
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .table import Comparison, Table
+
+PADDING = 3
+"""Characters between two columns as rich draws them."""
 
 
 def show(comparison: Comparison) -> None:
@@ -18,7 +22,7 @@ def show(comparison: Comparison) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(140, console.width))
-    for table in comparison.tables():
+    for table in (part for whole in comparison.tables() for part in fitting(whole, console.width)):
         drawn = RichTable(
             title=table.title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold"
         )
@@ -36,6 +40,40 @@ def show(comparison: Comparison) -> None:
             console.print(escape(line), highlight=False)
     for note in comparison.notes():
         console.print(escape(note), style="dim", highlight=False)
+
+
+def fitting(table: Table, width: int) -> list[Table]:
+    """The table, cut into several of at most `width` characters where it is wider."""
+    columns = list(zip(*[row for row in table.rows if len(row) == len(table.headers)], strict=True))
+    cells = columns or [()] * len(table.headers)
+    needed = [
+        max(len(text) for text in (*header.split("\n"), *column)) + PADDING
+        for header, column in zip(table.headers, cells, strict=True)
+    ]
+    parts: list[list[int]] = []
+    room = 0
+    for number in range(1, len(table.headers)):
+        if not parts or needed[number] > room:
+            parts.append([])
+            room = width - needed[0]
+        parts[-1].append(number)
+        room -= needed[number]
+    if len(parts) < 2:
+        return [table]
+    return [
+        replace(
+            table,
+            title=table.title if part is parts[0] else f"{table.title}, continued",
+            headers=tuple(table.headers[n] for n in (0, *part)),
+            rows=tuple(
+                # A skipped run's row is only its reason; it stands in the first part.
+                tuple(row[n] for n in (0, *part)) if len(row) == len(table.headers) else row
+                for row in table.rows
+                if len(row) == len(table.headers) or part is parts[0]
+            ),
+        )
+        for part in parts
+    ]
 
 
 def markdown(comparison: Comparison) -> str:
