@@ -45,7 +45,7 @@ class Job:
         return digest(
             {
                 "schema": SCHEMA_VERSION,
-                "strategies": [[s.version, s.plain()] for s in self.strategies],
+                "strategies": [strategy.identity() for strategy in self.strategies],
                 "task": self.task.fingerprint,
                 "system": self.system.identity(),
                 "split": self.split,
@@ -96,7 +96,10 @@ def load_system(
     """
     found = resolve(name, kind="causal_lm", progress=say)
     return LocalSystem(
-        model=ModelRef(name=name, revision=found.revision),
+        # A folder is named in full, so that a record can be asked from anywhere.
+        model=ModelRef(
+            name=str(found.folder) if found.source == "folder" else name, revision=found.revision
+        ),
         refusal=refusal or REFUSAL,
         decoding=decoding or Decoding(),
     )

@@ -161,6 +161,8 @@ def _strategy(
     if kind not in STRATEGIES:
         faults.add(at, f'unknown strategy "{kind}"' + did_you_mean(kind, STRATEGIES))
         return None
+    if kind not in sections and not inline:
+        return None  # its section is at fault, which is told already
     settings = _merged(sections.get(kind, {}), inline, forced.get(kind) or {}, {"type": kind})
     return faults.validate(STRATEGIES[kind], settings, (*at, kind))
 
@@ -171,8 +173,9 @@ def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             below = result.get(key)
-            nested = isinstance(value, Mapping) and isinstance(below, Mapping)
-            result[key] = _merged(below, value) if nested else value
+            if isinstance(value, Mapping) and isinstance(below, Mapping):
+                value = _merged(below, value)
+            result[key] = value
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import yaml
 
 from .errors import RecipeError, did_you_mean
 from .files import read_text, shipped_folder
-from .recipe import Recipe, parse_recipe
+from .models.catalogue import CATALOGUE
+from .recipe import Recipe, TaskSource, parse_recipe
 from .strategies import STRATEGIES
 from .tasks.load import builtin_tasks
 
@@ -44,20 +45,23 @@ def load_recipe(where: str, overrides: Sequence[str] = ()) -> Recipe:
         if override.partition(".")[0] in STRATEGIES:
             _apply(forced, override)
     recipe = parse_recipe(content, name=path.stem, where=str(path), lines=lines, forced=forced)
-    return _beside(recipe, path.parent)
+    settings = recipe.settings
+    task = settings.task
+    if isinstance(task, str):
+        moved: str | TaskSource = _beside(task, path.parent, builtin_tasks())
+    else:
+        source = _beside(task.source, path.parent, builtin_tasks())
+        moved = task.model_copy(update={"source": source})
+    changes = {"task": moved, "model": _beside(settings.model, path.parent, CATALOGUE)}
+    return recipe.model_copy(update={"settings": settings.model_copy(update=changes)})
 
 
-def _beside(recipe: Recipe, folder: Path) -> Recipe:
-    """A task given as a relative path is looked for beside the recipe first."""
-    task = recipe.settings.task
-    source = task if isinstance(task, str) else task.source
+def _beside(source: str, folder: Path, names: Collection[str]) -> str:
+    """A relative path is looked for beside the recipe first; a name means what it names."""
     beside = folder / source
-    if source in builtin_tasks() or Path(source).is_absolute() or not beside.exists():
-        return recipe
-    found = str(beside)
-    moved = found if isinstance(task, str) else task.model_copy(update={"source": found})
-    settings = recipe.settings.model_copy(update={"task": moved})
-    return recipe.model_copy(update={"settings": settings})
+    if source in names or Path(source).is_absolute() or not beside.exists():
+        return source
+    return str(beside)
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

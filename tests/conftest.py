@@ -251,7 +251,7 @@ def base(chat_model: Path, ferry: Any) -> Any:
 def runner(cache: Path) -> Iterator[Any]:
     """A Runner that keeps no records; its stages lie in the test's cache."""
     from wattune.measure.meter import Meter
-    from wattune.run import Runner
+    from wattune.runner import Runner
 
     with Meter(place="FRA") as meter:
         made = Runner(meter=meter)

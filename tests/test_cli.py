@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from wattune.run import Runner
+from wattune.runner import Runner
 
 Wattune = Callable[..., Any]
 

@@ -16,7 +16,8 @@ from wattune.job import OVERLAP_ALLOWED, Job, jobs_of, limited, spread
 from wattune.measure.store import load_answers
 from wattune.recipe import Limit, Recipe, parse_recipe
 from wattune.recipe_file import load_recipe
-from wattune.run import Runner, run_recipe
+from wattune.run import run_recipe
+from wattune.runner import Runner
 from wattune.system import Decoding
 
 

@@ -189,6 +189,8 @@ def _energy_notes(records: Sequence[Record]) -> list[str]:
 def _carbon_notes(records: Sequence[Record]) -> list[str]:
     if not records:
         return []
+    if len({record.carbon.place if record.carbon else None for record in records}) > 1:
+        return ["WARNING: the records are of different places: their gCO₂e do not compare."]
     carbon = records[0].carbon
     if carbon is None:
         return ["gCO₂e needs a place: set `place: FRA` (or `intensity_g_per_kwh:`) in the recipe."]

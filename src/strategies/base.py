@@ -79,6 +79,10 @@ class Strategy(Value):
 
     type: str
 
+    def identity(self) -> dict[str, Any]:
+        """What makes the step this one, for hashing: settings and version, models by revision."""
+        return {**self.plain(), "version": self.version}
+
     def prepare(self, system: System, ctx: Context) -> System:
         """The customised System; what is expensive is built once and found again later."""
         return self.attach(system, ctx.stage(self, system))

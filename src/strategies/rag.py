@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,11 @@ class RAG(Strategy):
     chunk_tokens: int = Field(default=200, ge=16, le=8192)
     overlap_tokens: int = Field(default=20, ge=0)
     embedder: str = "minilm"
+
+    def identity(self) -> dict[str, Any]:
+        """As every step's, with the embedder by its weights, wherever they lie."""
+        revision = resolve(self.embedder, kind="embedder").revision
+        return {**super().identity(), "embedder": revision}
 
     def warm_up(self, ctx: Context) -> None:
         """FAISS, the splitter and the embedder, whose load is charged to answering."""

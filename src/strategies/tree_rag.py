@@ -7,7 +7,7 @@ tree is skipped.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,10 @@ class TreeRAG(Strategy):
     type: Literal["tree_rag"] = "tree_rag"
     max_words: int = Field(default=90, ge=10, le=2000)
     rag: RAG | None = RAG()
+
+    def identity(self) -> dict[str, Any]:
+        """As every step's, with that of the retrieval it holds."""
+        return {**super().identity(), "rag": self.rag.identity() if self.rag else None}
 
     def prepare(self, system: System, ctx: Context) -> System:
         """The index first (shared with a plain `rag`), then the tree."""

@@ -12,7 +12,7 @@ import pytest
 from wattune import RAG, FullFineTuning, LoRA, Prompt, TreeRAG
 from wattune.errors import CannotRun
 from wattune.job import Job
-from wattune.run import Runner, _inputs
+from wattune.runner import Runner, _inputs
 from wattune.strategies.tuning import Tuning
 from wattune.values import digest
 
