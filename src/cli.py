@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .cli_cache import cache_app, models_app
 from .errors import InputError, RecipeError, WattuneError
 
 app = typer.Typer(
@@ -19,8 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(help="The models wattune knows by name.", no_args_is_help=True)
-cache_app = typer.Typer(help="Prepared stages and models on disk.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(cache_app, name="cache")
 
@@ -191,51 +190,6 @@ def validate(
         f"{len(task.validation)} validation, {len(task.test)} test questions, "
         f"{len(task.documents)} documents"
     )
-
-
-@models_app.command("ls")
-def models_ls() -> None:
-    """List the catalogue: name, kind, size, licence, and whether it is here already."""
-    from .models.catalogue import CATALOGUE
-    from .models.fetch import fetched
-
-    for name, entry in CATALOGUE.items():
-        here = "here" if fetched(name) else f"{entry.download_bytes / 1e6:.0f} MB to fetch"
-        typer.echo(f"{name:<18}{entry.kind:<11}{here:<18}{entry.licence:<12}{entry.description}")
-
-
-@models_app.command("fetch")
-def models_fetch(
-    name: Annotated[str, typer.Argument(help="A catalogue name or a hub id (org/name).")],
-    no_progress: NoProgress = False,
-) -> None:
-    """Fetch a model into the cache. Example: wattune models fetch smollm2-135m-q4"""
-    from .models.fetch import resolve
-    from .progress import TerminalProgress
-
-    with TerminalProgress(quiet=no_progress) as progress:
-        found = resolve(name, progress=progress.step)
-    typer.echo(f"{found.name} ({found.revision}): {found.folder}")
-
-
-@cache_app.command("info")
-def cache_info() -> None:
-    """Where the cache lies and how large it is."""
-    from .files import cache_folder, folder_bytes
-
-    folder = cache_folder()
-    for part in ("models", "stages"):
-        size = folder_bytes(folder / part) if (folder / part).is_dir() else 0
-        typer.echo(f"{part:<8}{size / 1e6:>10,.1f} MB  {folder / part}")
-
-
-@cache_app.command("prune")
-def cache_prune() -> None:
-    """Remove prepared stages (adapters, weights, indexes); their bills are kept."""
-    from .stages import StageStore
-
-    count, freed = StageStore().prune()
-    typer.echo(f"removed {count} stage(s), {freed / 1e6:,.1f} MB; their bills are kept")
 
 
 def _run_recipe(
