@@ -13,8 +13,8 @@ ACTIVATION_BYTES_PER_LAYER = 34
 """Bytes kept per token, layer and unit of hidden width in 16-bit training without recomputation
 (Korthikanti et al., arXiv 2205.05198, table 2, without the attention-score term)."""
 MARGIN = 2.0
-"""Times the activations by that formula: LoRA's own activations, logits and the allocator are not in
-it (measured on SmolLM2-135M: 3.5 GB of a LoRA training where the formula alone says 2.1)."""
+"""Times the activations by that formula: LoRA's own, logits and the allocator are not in it
+(measured on SmolLM2-135M: 3.5 GB of a LoRA training where the formula alone says 2.1)."""
 FLOAT32_BYTES = 4
 ADAM_FLOATS = 4
 """Float32 values per trained parameter: master weight, gradient and Adam's two moments."""

@@ -57,6 +57,7 @@ def test_the_recipe_holds_what_can_run(tmp_path: Path) -> None:
     assert "# place: FRA" in text
     recipe = yaml.safe_load(text)
     assert recipe == {
+        "name": "docs",
         "task": ".",
         "model": "smollm2-135m-q4",
         "runs": {
