@@ -103,7 +103,7 @@ class Comparison:
             return []
         metric = self.metrics[0]
         kinds = [kind for r in self.done for kind in r.quality_by]
-        names = [n for n in dict.fromkeys(kinds) if _worth_a_column(n, self.done[0])]
+        names = [n for n in dict.fromkeys(kinds) if _worth_a_column(n, self.done[0], metric)]
         headers = ("run", *[_kind_header(name, self.done[0], metric) for name in names])
         rows = []
         for label, record in zip(labels, self.records, strict=True):
@@ -137,14 +137,13 @@ def _labels(records: Sequence[Record]) -> list[str]:
     return [f"{r.name}#{r.key[:6]}" if names.count(r.name) > 1 else r.name for r in records]
 
 
-def _worth_a_column(name: str, record: Record) -> bool:
-    """Kinds always; tags where they divide a kind in two (covered | documents_only)."""
+def _worth_a_column(name: str, record: Record, metric: str) -> bool:
+    """A kind; or, instead of it, its two tags that part it (covered | documents_only)."""
     kind, _, tag = name.partition("/")
-    if not tag:
-        tags = [n for n in record.quality_by if n.startswith(f"{kind}/")]
-        return len(tags) != 2
-    tags = [n for n in record.quality_by if n.startswith(f"{kind}/")]
-    return len(tags) == 2
+    counts = {n: scores[metric].n for n, scores in record.quality_by.items()}
+    tags = [n for n in counts if n.startswith(f"{kind}/")]
+    parted = len(tags) == 2 and sum(counts[n] for n in tags) == counts.get(kind)
+    return parted if tag else not parted
 
 
 def _kind_header(name: str, record: Record, metric: str) -> str:

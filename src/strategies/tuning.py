@@ -19,20 +19,10 @@ from ..system import System
 from .base import Context, Part, Stage, Strategy
 
 
-class Tuning(Strategy):
+class Tuning(Strategy, TrainingSettings):
     """What LoRA and full fine-tuning share. TRL's and PEFT's field names pass through unchanged."""
 
     reads: ClassVar[frozenset[Part]] = frozenset({"system", "train", "seed", "machine"})
-
-    learning_rate: float = Field(gt=0)
-    num_train_epochs: float = Field(default=3.0, gt=0)
-    per_device_train_batch_size: int = Field(default=8, ge=1)
-    gradient_accumulation_steps: int = Field(default=1, ge=1)
-    warmup_steps: float = Field(default=0.1, ge=0)
-    lr_scheduler_type: str = "linear"
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    max_length: int = Field(default=1024, ge=8)
 
     def warm_up(self, ctx: Context) -> None:
         """The training libraries, which take some seconds to import."""
@@ -102,14 +92,10 @@ class Tuning(Strategy):
     def build(self, system: System, ctx: Context) -> None: ...
 
 
-class LoRA(Tuning):
+class LoRA(Tuning, LoraSettings):
     """Train a low-rank adapter (arXiv 2106.09685) on a frozen base."""
 
     type: Literal["lora"] = "lora"
-    r: int = Field(default=16, ge=1, le=1024)
-    lora_alpha: int = Field(default=32, ge=1)
-    lora_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     learning_rate: float = Field(default=2e-3, gt=0)
 
     def build(self, system: System, ctx: Context) -> None:

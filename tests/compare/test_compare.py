@@ -33,6 +33,7 @@ def record(name: str = "lora", **changes: Any) -> Record:
         peak_memory_bytes=3_000_000_000, artefact_bytes=12_500_000,
     )  # fmt: skip
     scores = {m: Score(value=0.5, low=0.4, high=0.6, n=20) for m in METRICS}
+    half = {m: Score(value=0.5, low=0.4, high=0.6, n=10) for m in METRICS}
     given = {
         "name": name,
         "key": f"key-of-{name}",
@@ -45,7 +46,10 @@ def record(name: str = "lora", **changes: Any) -> Record:
         "prepare": bill,
         "answers": 20,
         "quality": scores,
-        "quality_by": {"fact": scores, "fact/covered": scores, "fact/new": scores, "form": scores},
+        "quality_by": {
+            "fact": scores, "fact/covered": half, "fact/new": half,  # two parts of one kind
+            "form": scores, "form/long": half, "form/old": scores,  # tags that overlap
+        },
         "latency_s": 0.4,
         "artefact_bytes": 12_500_000,
         "carbon": Carbon(place="FRA", intensity_g_per_kwh=50.0, source="a table", year=2023),
@@ -103,7 +107,7 @@ def test_the_table_shows_quality_cost_and_kinds() -> None:
         "lora", "2.000", "60", "100", "5.000", "36.0", "0.351", "0.40", "3.00", "2.50", "12.5",
     )  # fmt: skip
     # A kind that its tags divide is shown by them, another as a whole.
-    assert kinds.headers == ("run", "covered\n(20)", "new\n(20)", "form\n(20)")
+    assert kinds.headers == ("run", "covered\n(10)", "new\n(10)", "form\n(20)")
     assert kinds.rows[1] == ("rag", "0.50", "0.50", "0.50")
 
 

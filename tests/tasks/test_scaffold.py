@@ -137,3 +137,15 @@ def test_nothing_to_make_a_task_of(tmp_path: Path) -> None:
         init_task(tmp_path / "gone", questions_needed=10)
     with pytest.raises(TaskError, match=r"no \.md or \.txt file with text and no questions"):
         init_task(tmp_path, questions_needed=10)
+
+
+def test_the_questions_filled_in_are_found_by_the_second_call(tmp_path: Path) -> None:
+    folder = pages(tmp_path / "docs" / "documents").parent
+    init_task(folder, questions_needed=10)
+    with pytest.raises(TaskError, match=r"questions\.csv is already there"):
+        init_task(folder, questions_needed=10)  # nothing was filled in yet
+    with (folder / "questions.csv").open("a", encoding="utf-8") as stream:
+        stream.writelines(f"What is number {n}?,{n}\n" for n in range(40))
+    report = init_task(folder, questions_needed=10)
+    assert report.questions == 40
+    assert load_task(folder).test
