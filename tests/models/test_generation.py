@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from wattune.models.generation import RowEnds, pad_left, plan_batches
+from wattune.models.generation import RowEnds, pad_left, plan_batches, shared_prefix
 from wattune.models.local import open_tokenizer
 
 
@@ -103,3 +103,13 @@ def test_the_check_reads_a_bounded_number_of_tokens(tokenizer: Any) -> None:
     for _ in range(100):
         ends(torch.tensor([[token]]), None)
     assert max(read) <= 1 + 8
+
+
+def test_a_prefix_is_shared_where_it_is_worth_it() -> None:
+    common = list(range(30))
+    assert shared_prefix([[*common, 1], [*common, 2, 3], [*common, 1, 4]]) == 30
+    assert shared_prefix([common, common]) == 29  # one token of each is left to be read
+    assert shared_prefix([[*common, 1]]) == 0  # one prompt shares with nobody
+    assert shared_prefix([[1, *common], [2, *common]]) == 0
+    assert shared_prefix([common[:10], common[:10]]) == 0  # too little to be worth a copy
+    assert shared_prefix([]) == 0

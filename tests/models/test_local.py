@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from wattune.errors import CannotRun, InputError, ModelError
+from wattune.files import cache_folder
+from wattune.models import devices
 from wattune.models.devices import (
     parameter_count,
     preferred_device,
@@ -223,3 +226,41 @@ def test_the_packaged_model_answers_and_batches_equal_one_by_one() -> None:
             ids = one_by_one(model, chats(question)[0], 10)
             text = model.tokenizer.decode(ids, skip_special_tokens=True).lstrip()
             assert answer.text == text.split("\n")[0].strip()
+
+
+def test_a_prefix_read_once_changes_nothing(
+    model: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instruction = "Answer in a few words what is asked about the harbour and the bridge. " * 3
+    asked: list[list[Message]] = [
+        [{"role": "system", "content": instruction}, *chat] for chat in chats(*QUESTIONS)
+    ]
+    read: list[int] = []
+    original = LocalModel._read
+
+    def spy(self: LocalModel, prefix: Sequence[int]) -> Any:
+        read.append(len(prefix))
+        return original(self, prefix)
+
+    monkeypatch.setattr(LocalModel, "_read", spy)
+    together = model.generate(asked, max_tokens=12, batch_rows=2)
+    assert len(read) == 1  # once for all batches
+    assert read[0] > 30
+    alone = [model.generate([chat], max_tokens=12)[0] for chat in asked]
+    assert len(read) == 1  # one prompt has nobody to share with
+    assert together == alone
+
+
+def test_bfloat16_is_taken_only_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: True)
+    for speedup, expected in ((0.6, "float32"), (1.1, "float32"), (3.0, "bfloat16")):
+        monkeypatch.setattr(devices, "_bfloat16_speedup", lambda found=speedup: found)
+        devices._bfloat16_wins.cache_clear()
+        for note in (cache_folder() / "machine").glob("*.json"):
+            note.unlink()
+        assert preferred_dtype("cpu") == expected
+    # The verdict is kept: a slower moment later does not change it.
+    monkeypatch.setattr(devices, "_bfloat16_speedup", lambda: 0.5)
+    devices._bfloat16_wins.cache_clear()
+    assert preferred_dtype("cpu") == "bfloat16"
+    devices._bfloat16_wins.cache_clear()
