@@ -160,9 +160,9 @@ class Runner:
 
     def _measure(self, job: Job) -> tuple[Record, list[ScoredAnswer]]:
         examples = job.task.split(job.split)
+        opened_before = dict(self.pool.loads)
         system, bills = self.prepare(job)
         session = self.pool.open(system)
-        opened_before = dict(self.pool.loads)
         session.load()
         loads = self.pool.loads_of(system)
         new_loads = [p for k, p in self.pool.loads.items() if opened_before.get(k) is not p]
@@ -249,8 +249,8 @@ def _inputs(strategy: Strategy, system: System, job: Job) -> dict[str, Any]:
         "software": software(),
     }
     for part in sorted(strategy.reads):
-        if part == "system":
-            inputs["system"] = system.identity()
+        if part == "system":  # how answers are written changes nothing that is built
+            inputs["system"] = {k: v for k, v in system.identity().items() if k != "decoding"}
         elif part == "seed":
             inputs["seed"] = job.seed
         elif part == "machine":

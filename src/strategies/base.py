@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ..session import Session
 
 Part = Literal["system", "train", "validation", "documents", "hierarchy", "seed", "machine"]
-"""What a stage can depend on. ``machine``: precision, kind of device and number of processes."""
+"""What a stage can depend on. ``system``: the incoming one, but for its decoding; ``machine``:
+precision, kind of device and number of processes."""
 
 
 class Progress(Protocol):
