@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,25 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return count if count >= WORTH_SHARING else 0
 
 
+def generation_settings(
+    max_tokens: int, temperature: float, top_p: float, ends: frozenset[int], pad: int
+) -> Any:
+    """transformers' settings: greedy at temperature 0, and no penalties that nobody asked for."""
+    from transformers import GenerationConfig
+
+    drawn: dict[str, Any] = {}
+    if temperature > 0:
+        drawn = {"temperature": temperature, "top_p": top_p, "top_k": 0}
+    settings: Any = GenerationConfig
+    return settings(
+        max_new_tokens=max_tokens,
+        do_sample=temperature > 0,
+        eos_token_id=sorted(ends) or None,
+        pad_token_id=pad,
+        **drawn,
+    )
+
+
 def pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and attention mask, both ``(rows, longest)``, the prompts' ends aligned."""
     import torch
@@ -79,6 +99,30 @@ def pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, tor
     ids = [[pad] * (longest - len(row)) + list(row) for row in rows]
     mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
     return torch.tensor(ids), torch.tensor(mask)
+
+
+class SharedPrefix:
+    """The beginning that all prompts share, read once: its ids, and its keys and values."""
+
+    def __init__(self, ids: Sequence[int], cache: Any) -> None:
+        self.ids = list(ids)
+        self._cache = cache
+
+    def before(
+        self, ids: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """Ids and mask of a batch with the prefix put before its rows, and a cache for it.
+
+        Padding then stands between the prefix and the rest; it is masked, and positions skip it.
+        """
+        import torch
+
+        rows = len(ids)
+        prefix = torch.tensor([self.ids]).expand(rows, -1)
+        cache = copy.deepcopy(self._cache)
+        cache.batch_repeat_interleave(rows)
+        ones = torch.ones_like(prefix)
+        return torch.cat([prefix, ids], dim=1), torch.cat([ones, mask], dim=1), cache
 
 
 class RowEnds:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +18,15 @@ from .devices import (
     required_memory_bytes,
 )
 from .folders import check_folder
-from .generation import Generation, RowEnds, pad_left, plan_batches, shared_prefix
+from .generation import (
+    Generation,
+    RowEnds,
+    SharedPrefix,
+    generation_settings,
+    pad_left,
+    plan_batches,
+    shared_prefix,
+)
 from .loading import end_tokens, load_weights, open_tokenizer, with_adapter
 from .quiet import quiet_peft, quiet_transformers
 
@@ -161,7 +168,7 @@ class LocalModel:
             raise InputError("a stop string is empty; every stop string needs a character")
         prompts = [self.encode_chat(chat) for chat in messages]
         self._check_window(prompts, max_tokens)
-        settings = self._settings(max_tokens, temperature, top_p)
+        settings = generation_settings(max_tokens, temperature, top_p, self._ends, self._pad)
         waiting = plan_batches(
             [len(prompt) for prompt in prompts],
             max_tokens=max_tokens,
@@ -170,13 +177,13 @@ class LocalModel:
             even=self._even,
         )[::-1]
         # Wrapped adapters (prompt tuning) put tokens of their own before the prompt: no sharing.
-        prefix = [] if self._even else list(prompts[0][: shared_prefix(prompts)]) if prompts else []
-        shared = self._read(prefix) if prefix else None
+        length = 0 if self._even else shared_prefix(prompts)
+        shared = self._read(prompts[0][:length]) if length else None
         answers: dict[int, Generation] = {}
         while waiting:
             batch = waiting.pop()
-            rest = [prompts[i][len(prefix) :] for i in batch]
-            written = self._attempt(rest, settings, stop, seed + batch[0], prefix, shared)
+            rest = [prompts[i][length:] for i in batch]
+            written = self._attempt(rest, settings, stop, seed + batch[0], shared)
             if written is None and len(batch) > 1:
                 half = len(batch) // 2
                 waiting += [batch[half:], batch[:half]]
@@ -201,23 +208,8 @@ class LocalModel:
                     f"model's context window of {window}; use fewer shots or passages"
                 )
 
-    def _settings(self, max_tokens: int, temperature: float, top_p: float) -> Any:
-        from transformers import GenerationConfig
-
-        settings: Any = GenerationConfig
-        drawn: dict[str, Any] = {}
-        if temperature > 0:
-            drawn = {"temperature": temperature, "top_p": top_p, "top_k": 0}
-        return settings(
-            max_new_tokens=max_tokens,
-            do_sample=temperature > 0,
-            eos_token_id=sorted(self._ends) or None,
-            pad_token_id=self._pad,
-            **drawn,
-        )
-
-    def _read(self, prefix: Sequence[int]) -> Any:
-        """The keys and values of a prefix that all prompts share, computed once."""
+    def _read(self, prefix: Sequence[int]) -> SharedPrefix:
+        """A prefix that all prompts share, with its keys and values."""
         import torch
         from transformers import DynamicCache
 
@@ -225,7 +217,7 @@ class LocalModel:
         with quiet_transformers(), torch.inference_mode():
             ids = torch.tensor([list(prefix)], device=self.device)
             self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return cache
+        return SharedPrefix(prefix, cache)
 
     def _attempt(
         self,
@@ -233,8 +225,7 @@ class LocalModel:
         settings: Any,
         stop: Sequence[str],
         seed: int,
-        prefix: Sequence[int],
-        shared: Any,
+        shared: SharedPrefix | None,
     ) -> list[Generation] | None:
         """The answers of one batch, or None where the device's memory did not suffice.
 
@@ -243,7 +234,7 @@ class LocalModel:
         import torch
 
         try:
-            return self._write(prompts, settings, stop, seed, prefix, shared)
+            return self._write(prompts, settings, stop, seed, shared)
         except torch.OutOfMemoryError:
             pass
         if self.device.startswith("cuda"):
@@ -256,22 +247,16 @@ class LocalModel:
         settings: Any,
         stop: Sequence[str],
         seed: int,
-        prefix: Sequence[int],
-        shared: Any,
+        shared: SharedPrefix | None,
     ) -> list[Generation]:
-        """Answers to prompts of which `prefix` is read already; its cache is `shared`."""
+        """Answers to prompts, of which the beginning that is `shared` was read already."""
         import torch
         from transformers import StoppingCriteriaList
 
         ids, mask = pad_left(prompts, self._pad)
         cache: dict[str, Any] = {}
         if shared is not None:
-            # Padding stands between the prefix and the rest, masked; positions skip it.
-            ids = torch.cat([torch.tensor([list(prefix)]).expand(len(prompts), -1), ids], dim=1)
-            mask = torch.cat([torch.ones(len(prompts), len(prefix), dtype=mask.dtype), mask], dim=1)
-            copied = copy.deepcopy(shared)
-            copied.batch_repeat_interleave(len(prompts))
-            cache = {"past_key_values": copied}
+            ids, mask, cache["past_key_values"] = shared.before(ids, mask)
         ends = RowEnds(self.tokenizer, len(prompts), ends=self._ends, stop=stop)
         devices = [torch.cuda.current_device()] if self.device.startswith("cuda") else []
         # The draw is ours, the caller's random state is put back.
@@ -288,7 +273,7 @@ class LocalModel:
         return [
             Generation(
                 text=ends.text(row),
-                tokens_in=len(prefix) + len(prompt),
+                tokens_in=len(prompt) + (len(shared.ids) if shared else 0),
                 tokens_out=len(ends.rows[row]),
             )
             for row, prompt in enumerate(prompts)
