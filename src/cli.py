@@ -20,6 +20,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Prompting, RAG, tree RAG, LoRA or full fine-tuning: which to use, and what it costs."""
+    # `--debug` is read by `main`, before or behind the verb; it stands here to be documented.
+
+
 app.add_typer(models_app, name="models")
 app.add_typer(cache_app, name="cache")
 
@@ -76,9 +87,14 @@ def compare(
     quick: Quick = False,
     allow_overlap: AllowOverlap = False,
     no_progress: NoProgress = False,
-    format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+    format: Annotated[
+        Format | None, typer.Option("--format", help="How to print; default: a table.")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file instead.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write to this file, by its ending: .csv, .json, else Markdown."
+        ),
     ] = None,
 ) -> None:
     """Run what is missing of a recipe and compare all its runs; or compare finished records.
@@ -86,16 +102,23 @@ def compare(
     Examples: wattune compare quickstart --quick ; wattune compare runs/quickstart --format csv
     """
     first, *rest = what
-    if Path(first).is_dir() or Path(first).suffix == ".json":
+    if any(Path(path).is_dir() for path in what) or Path(first).suffix == ".json":
+        if len(what) > 1 and not all(Path(path).exists() for path in what):
+            raise InputError(
+                "give a recipe with overrides, or folders of records, not both: " + " ".join(what)
+            )
         from .measure.store import load_records
 
         records = [record for path in what for record in load_records(path)]
+        records.sort(key=lambda record: record.created_at)  # as the recipe ran them
         if not records:
             raise InputError(f"{', '.join(what)}: no records there; run a recipe first")
     else:
         _one_process()
         records = _run_recipe(first, rest, runs, quick, allow_overlap, no_progress)
-    _print(records, format, output)
+    _print(records, _format_of(output, format), output)
+    if not any(record.status == "done" for record in records):
+        raise typer.Exit(1 if any(record.status == "failed" for record in records) else 2)
 
 
 @app.command()
@@ -184,6 +207,8 @@ def validate(
     loaded = load_recipe(recipe, overrides or [])
     carbon_of(loaded.settings.place, loaded.settings.intensity_g_per_kwh)
     jobs = jobs_of(loaded, allow_overlap=allow_overlap)
+    for job in jobs:
+        _ = job.key  # finds what each strategy names: an embedder that is none, or unknown
     task = jobs[0].task
     typer.echo(
         f"fine: {len(jobs)} run(s) on {task.name}: {len(task.train)} training, "
@@ -245,6 +270,13 @@ def _print(records: list[Any], format: Format, output: Path | None = None) -> No
         write_text(output, text)
 
 
+def _format_of(output: Path | None, format: Format | None) -> Format:
+    """What was asked for, or what the ending of the file says."""
+    if format is not None or output is None:
+        return format or Format.table
+    return {".csv": Format.csv, ".json": Format.json}.get(output.suffix, Format.markdown)
+
+
 def _one_process() -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RecipeError("several processes are not supported yet: launch with --num_processes 1")
@@ -254,6 +286,11 @@ def main() -> None:
     """Entry point: errors for people, exit 2 for bad input, 3 for constraints, 1 for crashes."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    if arguments == ["--version"]:
+        from . import __version__
+
+        typer.echo(f"wattune {__version__}")
+        return
     try:
         app(args=arguments)
     except WattuneError as error:

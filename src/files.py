@@ -25,6 +25,12 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("wattune"))
 
 
+UNWRITABLE = (
+    errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR,
+    errno.EEXIST, errno.ENAMETOOLONG,
+)  # fmt: skip
+
+
 @contextlib.contextmanager
 def storage(path: Path) -> Iterator[None]:
     """Turn a full disk or a folder that cannot be written into a sentence."""
@@ -37,9 +43,9 @@ def storage(path: Path) -> Iterator[None]:
                 "(`wattune cache prune` removes prepared weights and keeps their bills) "
                 "and run again, finished work is kept"
             ) from error
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise StorageError(
-                f"{path} cannot be written ({error.strerror}); choose another folder"
+                f"{path} cannot be written ({error.strerror}); choose another place"
             ) from error
         raise
 

@@ -63,7 +63,13 @@ class PromptTemplate(Value):
     @field_validator("instruction", "question", "passages")
     @classmethod
     def _plain_placeholders(cls, template: str, info: ValidationInfo) -> str:
-        _fill(template, dict.fromkeys(PLACEHOLDERS[str(info.field_name)], ""))
+        field = str(info.field_name)
+        _fill(template, dict.fromkeys(PLACEHOLDERS[field], ""))
+        for name in PLACEHOLDERS[field] if field != "instruction" else ():
+            if f"{{{name}}}" not in template:
+                raise RecipeError(
+                    f"prompt template `{field}` has no {{{name}}}, so the model would not see it"
+                )
         return template
 
     def render(

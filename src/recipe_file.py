@@ -44,7 +44,12 @@ def load_recipe(where: str, overrides: Sequence[str] = ()) -> Recipe:
         _apply(content, override)
         if override.partition(".")[0] in STRATEGIES:
             _apply(forced, override)
-    recipe = parse_recipe(content, name=path.stem, where=str(path), lines=lines, forced=forced)
+    try:
+        recipe = parse_recipe(content, name=path.stem, where=str(path), lines=lines, forced=forced)
+    except RecipeError as error:
+        if not overrides:
+            raise
+        raise RecipeError(f"{error} (with {' '.join(overrides)} given)") from error
     settings = recipe.settings
     task = settings.task
     if isinstance(task, str):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .files import storage
 from .job import Job, check_task, jobs_of
 from .measure.meter import Meter
 from .measure.record import Record
@@ -78,6 +79,8 @@ def run_recipe(
     Records lie in `folder`; finished ones are reused, and `say` is told so.
     """
     settings = recipe.settings
+    with storage(folder):  # before any work, not after the first run
+        folder.mkdir(parents=True, exist_ok=True)
     meter = Meter(place=settings.place, intensity_g_per_kwh=settings.intensity_g_per_kwh)
     jobs = jobs_of(recipe, allow_overlap=allow_overlap, say=step)
     records: list[Record] = []

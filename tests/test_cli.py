@@ -121,6 +121,16 @@ def test_lora_on_a_model_without_weights_is_a_sentence(
         (["cp", "quickstart", "duo.yaml"], "duo.yaml exists already; name another file"),
         (["models", "fetch", "minilmm"], 'did you mean "minilm"?'),
         (["init", "nowhere"], "nowhere: there is no such folder"),
+        (["cp", "lora", "/dev/null/x.yaml"], "x.yaml cannot be written"),
+        (["compare", "duo.yaml", "--runs", "/dev/null"], "cannot be written (Not a directory)"),
+        (["compare", "ferry", "lora.r=8"], "a recipe with overrides, or folders of records"),
+        (["ask", "duo.yaml", "Who?"], "duo.yaml is no record; give a folder of records"),
+        (["validate", "duo.yaml", "lora.lr_scheduler_type=liner"], "lora.lr_scheduler_type"),
+        (["validate", "duo.yaml", "runs={x: [{prompt: {question: hi}}]}"], "has no {question}"),
+        (
+            ["validate", "duo.yaml", "runs={x: [{rag: {embedder: smollm2-135m-q4}}]}"],
+            "is a language model, where an embedder is needed",
+        ),
     ],
 )
 def test_a_wrong_argument_is_a_sentence(
@@ -201,7 +211,7 @@ def test_a_run_that_crashes_is_a_row_and_debug_shows_where(
     monkeypatch.setattr("wattune.session.Session.answer", crash)
     reason = "failed: ZeroDivisionError: by zero (--debug shows where)"
     ran = wattune("compare", recipe, "--no-progress")
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (1, "")  # nothing was done; one done run would make it 0
     assert f"zero-shot {reason}" in ran.out
     assert f"few-shot {reason}" in ran.out
     assert wattune("run", recipe, "--no-progress").code == 1
@@ -338,3 +348,18 @@ def test_the_catalogue_and_the_cache_are_told(wattune: Wattune, cache: Path, rec
     wattune("compare", recipe, "--no-progress")
     assert str(cache / "stages") in wattune("cache", "info").out
     assert wattune("cache", "prune").out.startswith("removed 1 stage(s)")
+
+
+def test_the_version_and_the_help_of_debug(wattune: Wattune) -> None:
+    assert wattune("--version").out.startswith("wattune ")
+    assert "--debug" in wattune("--help").out
+
+
+def test_the_ending_of_the_output_says_its_format(
+    wattune: Wattune, tmp_path: Path, recipe: Path
+) -> None:
+    ran = wattune("compare", recipe, "-o", tmp_path / "table.csv", "--no-progress")
+    assert (ran.code, ran.out) == (0, "")
+    assert (tmp_path / "table.csv").read_text(encoding="utf-8").startswith("run,status,reason,")
+    wattune("compare", recipe, "-o", tmp_path / "table.md", "--no-progress")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8").startswith("**Quality")

@@ -51,7 +51,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     monkeypatch.setattr("tempfile.mkstemp", lambda **_: raising(code)())  # type: ignore[operator]
-    with pytest.raises(StorageError, match=r"x\.txt cannot be written .*choose another folder"):
+    with pytest.raises(StorageError, match=r"x\.txt cannot be written .*choose another place"):
         write_text(tmp_path / "x.txt", "text")
     assert list(tmp_path.iterdir()) == []
 

@@ -43,10 +43,14 @@ class Comparison:
     def tables(self) -> list[Table]:
         """Quality, cost and kinds, as text."""
         labels = _labels(self.records)
+        if not self.done:
+            return [self._quality(labels)]
         return [self._quality(labels), self._cost(labels), *self._kinds(labels)]
 
     def notes(self) -> list[str]:
         """What a reader must know to believe the tables."""
+        if not self.done:
+            return []
         return [*_energy_notes(self.done), *_carbon_notes(self.done), *_other_notes(self.records)]
 
     def show(self) -> None:

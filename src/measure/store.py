@@ -138,6 +138,8 @@ def _read(path: Path, *, required: bool) -> Record | None:
     try:
         content = json.loads(read_text(path))
     except json.JSONDecodeError as error:
+        if path.suffix != ".json":
+            raise StorageError(f"{path} is no record; give a folder of records") from error
         if not required and not answers_path(path).is_file():
             return None
         raise StorageError(

@@ -10,13 +10,19 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from ..errors import CannotRun
 from ..values import Value
 from .batches import IGNORED, AnswerCollator, TokenisedExample, columns
+
+Scheduler = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
+    "inverse_sqrt",
+]  # fmt: skip
+"""transformers' schedules that need no settings of their own."""
 
 
 class TrainingSettings(Value):
@@ -27,7 +33,7 @@ class TrainingSettings(Value):
     per_device_train_batch_size: int = Field(default=8, ge=1)
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     warmup_steps: float = Field(default=0.1, ge=0)
-    lr_scheduler_type: str = "linear"
+    lr_scheduler_type: Scheduler = "linear"
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
     max_length: int = Field(default=1024, ge=8)

@@ -66,6 +66,10 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
     below = folder / "documents"
     source = below if below.is_dir() else folder
     without = [folder / RESULTS_FOLDER] if source == folder else []
+    if (folder / MANIFEST).exists():
+        raise TaskError(
+            f"{folder} is a task already ({MANIFEST}); edit its files, or move {MANIFEST} away"
+        )
     filled = folder / QUESTIONS_FILE
     if questions is None and filled.is_file() and read_text(filled) != _QUESTIONS:
         questions = filled
@@ -93,7 +97,8 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
     rows = {f"{split}.jsonl": examples for split, examples in splits.items() if examples}
     for name in (*texts, *rows):
         if (folder / name).exists():
-            hint = "give it as the file of questions" if name == QUESTIONS_FILE else "move it away"
+            empty = "no question was filled in yet: write one a row and run this again"
+            hint = empty if name == QUESTIONS_FILE else "move it away"
             raise TaskError(f"{folder / name} is already there and is not overwritten; {hint}")
     for file, examples in rows.items():
         write_json_lines(folder / file, [_row(example) for example in examples])
@@ -219,14 +224,19 @@ def _missing(
     if not test:
         missing.append(
             f"There are no questions: fill in {folder / QUESTIONS_FILE} and run "
-            f"`wattune init {folder} --questions {folder / QUESTIONS_FILE}`. About {needed} test "
-            "questions are needed to see a difference of 0.05 between two runs."
+            f"`wattune init {folder}` again. About {needed} test questions are needed to see a "
+            "difference of 0.05 between two runs."
         )
         return missing
     if test < needed:
         missing.append(
             f"{test} test questions show large differences only: about {needed} are needed to "
             "see a difference of 0.05 between two runs. Add questions to test.jsonl."
+        )
+    if not any(example.kind == "unanswerable" for example in splits["test"]):
+        missing.append(
+            "No test question has the kind unanswerable, so a system that never refuses looks "
+            "better than it is: add some to test.jsonl."
         )
     if train < LEAST_TRAIN:
         missing.append(
