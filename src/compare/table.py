@@ -216,10 +216,14 @@ def _other_notes(records: Sequence[Record]) -> list[str]:
 
 
 def plain_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """The comparison as JSON rows, for other tools."""
+    """The comparison as JSON rows, for other tools; null where a figure is unknown."""
     columns = [*quality_columns(comparison.metrics), *COST]
-    return [
-        {"run": r.name, "status": r.status, "reason": r.reason}
-        | {column.name: column.value(r) for column in columns if r.status == "done"}
-        for r in comparison.records
-    ]
+    rows: list[dict[str, Any]] = []
+    for record in comparison.records:
+        row: dict[str, Any] = {"run": record.name, "status": record.status, "reason": record.reason}
+        if record.status == "done":
+            row |= {column.name: column.value(record) for column in columns}
+            for metric, score in record.quality.items():
+                row |= {f"{metric}_low": score.low, f"{metric}_high": score.high}
+        rows.append(row)
+    return rows
