@@ -92,7 +92,7 @@ def test_json_rows_hold_the_same_figures() -> None:
     first, second = plain_rows(comparison)
     by_csv, _ = rows(comparison.to_csv())
     numbers = {key: value for key, value in first.items() if isinstance(value, float)}
-    assert len(numbers) == 13
+    assert len(numbers) == 19  # three metrics with their intervals, ten costs
     assert numbers == {key: float(by_csv[key]) for key in numbers}
     assert second == {"run": "huge", "status": "skipped", "reason": "needs 80 GB | has 24"}
 
