@@ -33,13 +33,11 @@ def ask_all(
 ) -> list[Asked]:
     """Answer `question` with the system of every finished record under `runs`.
 
-    Loading is not in the figures: the first answer of a system is given before the metered one
-    where weights have to be opened.
+    Loading is not in the figures.
     """
     records = [record for record in load_records(runs) if record.status == "done"]
     if not records:
         raise InputError(f"{runs}: no finished records there; run a recipe first")
-    asked: list[Asked] = []
     with Meter(place=place) as meter:
         pool = Pool(stages or StageStore(), meter)
         # Systems with the same weights one after another, so that each is opened once.

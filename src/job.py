@@ -95,11 +95,12 @@ def load_system(
     Raises `ModelError` when the model is unknown or its weights cannot be had.
     """
     found = resolve(name, kind="causal_lm", progress=say)
+    # Named so that a record finds the same weights from anywhere, and after the hub has moved on.
+    pinned = {
+        "folder": str(found.folder), "hub": f"{found.name}@{found.revision}", "catalogue": name
+    }[found.source]  # fmt: skip
     return LocalSystem(
-        # A folder is named in full, so that a record can be asked from anywhere.
-        model=ModelRef(
-            name=str(found.folder) if found.source == "folder" else name, revision=found.revision
-        ),
+        model=ModelRef(name=pinned, revision=found.revision),
         refusal=refusal or REFUSAL,
         decoding=decoding or Decoding(),
     )

@@ -11,22 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .errors import ModelError
 from .measure.memory import available_memory_bytes, release_memory
 from .measure.meter import Meter
 from .measure.record import Phase
 from .models.chat import chat_ids
 from .models.devices import preferred_device, preferred_dtype
-from .models.fetch import resolve_folder
+from .models.fetch import resolve, resolve_folder
 from .models.local import LocalModel, open_tokenizer
 from .models.quiet import quiet_transformers
 from .prompt import Message, Passage
 from .stages import StageStore
-from .system import IndexSource, System, TreeSource
+from .system import IndexSource, ModelRef, System, TreeSource
 from .tasks.task import Example
 from .values import Value
 
 if TYPE_CHECKING:
     from .models.embedder import Embedder
+    from .models.generation import Generation
 
 Told = Callable[[int, int], None]
 """Told how many of how many questions are answered."""
@@ -49,6 +51,17 @@ class Rendered:
     passages: tuple[Passage, ...]
 
 
+def model_folder(model: ModelRef) -> Path:
+    """Where the weights of a System lie; `ModelError` if they are no longer those it names."""
+    found = resolve(model.name, kind="causal_lm")
+    if found.revision != model.revision:
+        raise ModelError(
+            f"{model.name} has revision {found.revision} now and {model.revision} is wanted; run "
+            "the recipe again to use the new weights"
+        )
+    return found.folder
+
+
 class Pool:
     """Open weights and embedders. One set of weights at a time: memory is what runs out first."""
 
@@ -68,7 +81,7 @@ class Pool:
         key = "/".join(system.weights_key())
         if self._model is None or self._model[0] != key:
             self.drop_model()
-            folder = resolve_folder(system.model.name)
+            folder = model_folder(system.model)
             if not self._warm:
                 # The libraries import their code for a model when they first open and run one;
                 # a process pays for that once, and no run is charged for it.
@@ -125,7 +138,7 @@ class Session:
 
     def __init__(self, system: System, pool: Pool) -> None:
         self.system, self._pool = system, pool
-        self._folder = resolve_folder(system.model.name)
+        self._folder = model_folder(system.model)
         self._retrievers: list[Callable[[Sequence[str]], list[list[Passage]]]] | None = None
         self._tokenizer: Any = None
 
@@ -164,6 +177,21 @@ class Session:
             rendered.append(Rendered(messages=tuple(messages), passages=tuple(passages)))
         return rendered
 
+    def generate(
+        self, messages: Sequence[list[Message]], progress: Callable[[int], None] | None = None
+    ) -> list[Generation]:
+        """What the model writes to each chat, decoded as the System says."""
+        decoding = self.system.decoding
+        return self._pool.model(self.system).generate(
+            messages,
+            max_tokens=decoding.max_tokens,
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            stop=decoding.stop,
+            seed=self._pool.seed,
+            progress=progress,
+        )
+
     def answer(
         self, questions: Sequence[Example | str], progress: Told | None = None
     ) -> list[Answer]:
@@ -173,7 +201,6 @@ class Session:
             for q in questions
         ]
         rendered = self.render(examples)
-        decoding = self.system.decoding
         done = 0
 
         def told(more: int) -> None:
@@ -182,15 +209,7 @@ class Session:
             if progress is not None:
                 progress(done, len(examples))
 
-        generations = self._pool.model(self.system).generate(
-            [list(asked.messages) for asked in rendered],
-            max_tokens=decoding.max_tokens,
-            temperature=decoding.temperature,
-            top_p=decoding.top_p,
-            stop=decoding.stop,
-            seed=self._pool.seed,
-            progress=told,
-        )
+        generations = self.generate([list(asked.messages) for asked in rendered], told)
         return [
             Answer(
                 text=made.text,

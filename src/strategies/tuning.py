@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -108,7 +107,7 @@ class LoRA(Tuning, LoraSettings):
         self._train(model, tokenizer, examples, ctx, bf16)
         model.save_pretrained(str(ctx.workdir))
         # Its template names the folder it was trained from, which is nobody's business.
-        _drop(ctx.workdir / "README.md")
+        (ctx.workdir / "README.md").unlink(missing_ok=True)
 
     def attach(self, system: System, stage: Stage) -> System:
         """Answer with the adapter on top."""
@@ -132,7 +131,3 @@ class FullFineTuning(Tuning):
     def attach(self, system: System, stage: Stage) -> System:
         """Answer with the new weights; adapters were merged into them before training."""
         return system.model_copy(update={"weights": stage.ref, "adapters": ()})
-
-
-def _drop(path: Path) -> None:
-    path.unlink(missing_ok=True)
