@@ -15,7 +15,7 @@ from .job import Job, machine, software, spread
 from .measure.environment import environment
 from .measure.memory import release_memory
 from .measure.meter import Meter, add_phases
-from .measure.record import Bill, Phase, Record, ScoredAnswer, StageRecord, Tokens
+from .measure.record import Bill, Phase, Record, ScoredAnswer, StageRecord, Work
 from .measure.store import find_record, write_record
 from .scoring import quality_of, reference_scores, score_example
 from .session import Pool
@@ -194,10 +194,12 @@ class Runner:
                 "spent": spent,
                 "answers": len(scored),
                 **quality_of(scored, job.task.metrics),
-                "tokens": Tokens(
-                    tokens_in=sum(answer.tokens_in for answer in scored),
-                    tokens_out=sum(answer.tokens_out for answer in scored),
-                ),
+                "work": {
+                    "answer": Work(
+                        tokens_in=sum(answer.tokens_in for answer in scored),
+                        tokens_out=sum(answer.tokens_out for answer in scored),
+                    )
+                },
                 "latency_s": statistics.median(waits) if waits else None,
                 "artefact_bytes": sum(bill.artefact_bytes for bill in bills),
             }
@@ -262,7 +264,15 @@ def _inputs(strategy: Strategy, system: System, job: Job) -> dict[str, Any]:
 
 def _bill(phases: Sequence[Phase]) -> Bill:
     return sum(
-        (Bill(energy_j=phase.energy_j, duration_s=phase.duration_s) for phase in phases), Bill()
+        (
+            Bill(
+                energy_j=phase.energy_j,
+                duration_s=phase.duration_s,
+                net_energy_j=phase.net_energy_j,
+            )
+            for phase in phases
+        ),
+        Bill(),
     )
 
 

@@ -59,8 +59,8 @@ def test_a_record_has_all_its_fields_and_survives_json(
     }  # fmt: skip
     for score in record.quality.values():
         assert 0 <= score.low <= score.value <= score.high <= 1
-    assert record.tokens.tokens_in > 12 * 50
-    assert 0 < record.tokens.tokens_out <= 12 * 4
+    assert record.work["answer"].tokens_in > 12 * 50
+    assert 0 < record.work["answer"].tokens_out <= 12 * 4
     assert record.latency_s is not None
     assert record.latency_s > 0
     assert record.carbon is not None
@@ -74,7 +74,7 @@ def test_a_record_has_all_its_fields_and_survives_json(
     assert wt.load_records(tmp_path / "r") == [record]
     answers = load_answers(tmp_path / "r", record)
     assert [answer.id for answer in answers] == [example.id for example in ferry.test]
-    assert sum(answer.tokens_in for answer in answers) == record.tokens.tokens_in
+    assert sum(answer.tokens_in for answer in answers) == record.work["answer"].tokens_in
     assert all(len(answer.passages) == 1 for answer in answers)
     mean = sum(answer.scores["token_f1"] for answer in answers) / 12
     assert mean == pytest.approx(record.quality["token_f1"].value)

@@ -11,51 +11,155 @@ from typing import Any, Literal
 
 from ..values import Value
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-Provenance = Literal["counter", "integrated_power", "modelled_load", "constant", "failed"]
+Provenance = Literal[
+    "counter",
+    "integrated_power",
+    "modelled_load",
+    "constant",
+    "modelled_tokens",
+    "provider_reported",
+    "failed",
+]
 """counter: an energy counter of the hardware; integrated_power: sampled power over time;
-modelled_load: rated power times load; constant: a fixed power times time; failed: no figure."""
+modelled_load: rated power times load; constant: a fixed power times time; modelled_tokens: tokens
+of a managed endpoint times a factor; provider_reported: the provider's own figure; failed: no
+figure."""
 
 
 class Energy(Value):
-    """Energy of one component over one phase, in joules, and how it is known."""
+    """Energy of one component over one phase, in joules, and how it is known.
+
+    `tdp_w` is the rated power a model was fed with and `tdp_source` where that is from, None where
+    no rated power is used. `coverage` is the share of the phase's time that has a figure, 0 to 1.
+    """
 
     energy_j: float | None
     provenance: Provenance
     detail: str = ""
+    tdp_w: float | None = None
+    tdp_source: str | None = None
+    coverage: float = 1.0
+
+
+class Utilisation(Value):
+    """How busy the machine was in a phase; None where the system does not say.
+
+    `cpu_percent` is the mean over all cores of the whole machine, 0 to 100; `cpu_s` the processor
+    seconds of this process and its children. `gpu_percent` is the mean over the metered GPUs and
+    the samples taken. `memory_percent` is the most of the machine's memory in use at a sample.
+    Disk figures are bytes that this process read from and wrote to storage.
+    """
+
+    cpu_percent: float | None = None
+    cpu_s: float | None = None
+    gpu_percent: float | None = None
+    memory_percent: float | None = None
+    disk_read_bytes: int | None = None
+    disk_write_bytes: int | None = None
 
 
 class Phase(Value):
     """One metered stretch of work.
 
-    `energy_j` is the sum over the components that could be known, None when none could.
+    `energy_j` is inclusive: all that the machine drew from begin to end, the sum over the
+    components that could be known, None when none could. `exclusive_energy_j` leaves out what ran
+    in phases within; time in which several threads' innermost phases were open at once is parted
+    equally, so exclusive figures of all phases add up to what was metered, never to more.
+    `exclusive_duration_s` likewise. `net_energy_j` is `energy_j` less the idle power of the same
+    components over the same time, None without a baseline; noise can make it a little negative.
+    `overlapped` says that another thread's phase was open at the same time. `parent` is the name
+    of the phase it was opened in.
+
     `peak_memory_bytes` is the largest resident memory of the process tree within the phase,
     `peak_gpu_memory_bytes` the most that torch had allocated on any one device. Phases under 0.1 s
-    are `below_resolution`; `error` is the exception that ended the phase, as one line.
+    are `below_resolution`; `repeats` is how often the work was done within (all figures are of all
+    repeats together). `error` is the exception that ended the phase, as one line.
     """
 
     duration_s: float
     energy_j: float | None
+    exclusive_duration_s: float | None = None
+    exclusive_energy_j: float | None = None
+    net_energy_j: float | None = None
     components: dict[str, Energy] = {}
+    utilisation: Utilisation = Utilisation()
     peak_memory_bytes: int | None = None
     peak_gpu_memory_bytes: int | None = None
+    parent: str | None = None
+    overlapped: bool = False
+    repeats: int = 1
     below_resolution: bool = False
     error: str | None = None
 
 
+class Baseline(Value):
+    """What the machine drew while nothing of ours ran: watts by component, measured over
+    `duration_s` seconds. `cpu_percent` tells how idle it was; above a few percent it was not."""
+
+    power_w: dict[str, float]
+    duration_s: float
+    cpu_percent: float | None = None
+    measured_at: str = ""
+
+
 class Bill(Value):
-    """What something cost: energy in joules (None where unknown), time in seconds."""
+    """What something cost: energy in joules, gross and net of idle (None where unknown), and time
+    in seconds."""
 
     energy_j: float | None = 0.0
     duration_s: float = 0.0
+    net_energy_j: float | None = 0.0
 
     def __add__(self, other: Bill) -> Bill:
-        known = self.energy_j is not None and other.energy_j is not None
         return Bill(
-            energy_j=(self.energy_j or 0.0) + (other.energy_j or 0.0) if known else None,
+            energy_j=_both(self.energy_j, other.energy_j),
             duration_s=self.duration_s + other.duration_s,
+            net_energy_j=_both(self.net_energy_j, other.net_energy_j),
         )
+
+
+class Work(Value):
+    """What was done, in figures that do not depend on how fast or thrifty the machine is.
+
+    Tokens read, written, and not read again because a cache held them. `flops` are floating-point
+    operations (a multiply-add is two), None where they are not known; `flops_method` is "counted"
+    (torch's counter on the very shapes) or "expected" (from the number of parameters).
+    `bytes_moved` are bytes of weights and of key-value cache that the passes had to read: what
+    bounds decoding in small batches. `bytes_stored` are bytes written to be kept,
+    `bytes_transferred` bytes fetched over a network.
+    """
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_reused: int = 0
+    flops: float | None = None
+    flops_method: Literal["counted", "expected", ""] = ""
+    bytes_moved: float | None = None
+    bytes_stored: int = 0
+    bytes_transferred: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        if self == Work():
+            return other
+        if other == Work():
+            return self
+        methods = {self.flops_method, other.flops_method}
+        return Work(
+            tokens_in=self.tokens_in + other.tokens_in,
+            tokens_out=self.tokens_out + other.tokens_out,
+            tokens_reused=self.tokens_reused + other.tokens_reused,
+            flops=_both(self.flops, other.flops),
+            flops_method="expected" if "expected" in methods else self.flops_method,
+            bytes_moved=_both(self.bytes_moved, other.bytes_moved),
+            bytes_stored=self.bytes_stored + other.bytes_stored,
+            bytes_transferred=self.bytes_transferred + other.bytes_transferred,
+        )
+
+
+def _both(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
 
 
 class StageRecord(Value):
@@ -66,6 +170,7 @@ class StageRecord(Value):
     reused: bool
     spent: Bill
     attributed: Bill
+    work: Work = Work()
     peak_memory_bytes: int | None = None
     artefact_bytes: int = 0
     details: dict[str, Any] = {}
@@ -81,20 +186,58 @@ class Score(Value):
 
 
 class Carbon(Value):
-    """The grid's intensity that energy is multiplied by, and where the figure is from."""
+    """The grid's intensity that energy is multiplied by, and where the figure is from.
+
+    `intensity_g_per_kwh` is location-based; `market_g_per_kwh` is the factor of the electricity
+    contract, None where none was given. `provider` is who gave the figure; where another one was
+    asked first and failed, `fallback` says why. `start` and `end` (ISO 8601) bound the time the
+    figure is a mean over, empty for a yearly one. `pue` is the power usage effectiveness of the
+    data centre: facility energy over machine energy, 1 or more.
+    """
 
     place: str
     intensity_g_per_kwh: float
     source: str
     year: int | None = None
     kind: Literal["average", "marginal"] = "average"
+    provider: str = "static"
+    fallback: str = ""
+    start: str = ""
+    end: str = ""
+    market_g_per_kwh: float | None = None
+    pue: float = 1.0
+    pue_source: str = "none given, so 1"
 
 
-class Tokens(Value):
-    """Tokens read and written while answering all questions."""
+class Footprint(Value):
+    """Grams of CO2e of one run's own spending, and its SCI rate.
 
-    tokens_in: int = 0
-    tokens_out: int = 0
+    `operational_g` is energy spent x intensity x PUE, or what the provider reported (`method`).
+    `embodied_g` is the share of the hardware's making, None where it is not known. `sci_g` is the
+    SCI rate (E x I + M) / R for R = one answered question, answering only. By the declared
+    `boundary` the operation is scope 2 (location- and market-based) or scope 3; None where a scope
+    does not apply or is not known, and `notes` say why.
+    """
+
+    method: Literal["intensity", "provider_reported"] = "intensity"
+    operational_g: float | None = None
+    embodied_g: float | None = None
+    sci_g: float | None = None
+    boundary: Literal["owned", "leased", "cloud", "managed"] | None = None
+    scope2_location_g: float | None = None
+    scope2_market_g: float | None = None
+    scope3_g: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Money(Value):
+    """What a run cost in money: in `currency`, by the prices that `source` names."""
+
+    currency: str
+    prepare: float | None = None
+    answers_1000: float | None = None
+    spent: float | None = None
+    source: str = ""
 
 
 class Record(Value):
@@ -102,6 +245,10 @@ class Record(Value):
 
     `key` is the digest of everything that determines the run, so that running again finds it.
     `recipe` is the whole resolved recipe of this run: it can be run again from the record alone.
+    `fingerprints` are digests of task, items, scorer, model, adapter, prompt, index and code: two
+    records compare where they agree. `outcomes` counts answers: correct, wrong, refused (where an
+    answer was to be had), refused_rightly and hallucinated (where none was). `work` is by phase
+    ("prepare" attributed, "answer").
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -110,20 +257,28 @@ class Record(Value):
     status: Literal["done", "skipped", "failed"] = "done"
     reason: str = ""
     created_at: str = ""
+    started_at: str = ""
+    ended_at: str = ""
+    seed: int = 0
     recipe: dict[str, Any] = {}
     system: dict[str, Any] = {}
     task: dict[str, Any] = {}
+    fingerprints: dict[str, str] = {}
     stages: tuple[StageRecord, ...] = ()
     phases: dict[str, Phase] = {}
+    baseline: Baseline | None = None
     prepare: Bill = Bill()
     spent: Bill = Bill()
     answers: int = 0
+    outcomes: dict[str, int] = {}
     quality: dict[str, Score] = {}
     quality_by: dict[str, dict[str, Score]] = {}
-    tokens: Tokens = Tokens()
+    work: dict[str, Work] = {}
     latency_s: float | None = None
     artefact_bytes: int = 0
     carbon: Carbon | None = None
+    footprint: Footprint | None = None
+    money: Money | None = None
     environment: dict[str, Any] = {}
     flags: tuple[str, ...] = ()
 
@@ -138,6 +293,9 @@ class ScoredAnswer(Value):
     tags: tuple[str, ...] = ()
     text: str
     passages: tuple[dict[str, Any], ...] = ()
+    evidence: tuple[str, ...] = ()
+    group: str | None = None
+    outcome: str = ""
     tokens_in: int
     tokens_out: int
     scores: dict[str, float]
