@@ -247,8 +247,9 @@ class Record(Value):
     `recipe` is the whole resolved recipe of this run: it can be run again from the record alone.
     `fingerprints` are digests of task, items, scorer, model, adapter, prompt, index and code: two
     records compare where they agree. `outcomes` counts answers: correct, wrong, refused (where an
-    answer was to be had), refused_rightly and hallucinated (where none was). `work` is by phase
-    ("prepare" attributed, "answer").
+    answer was to be had), refused_rightly and hallucinated (where none was). `scores` are by
+    metric, one a question in the task's order, None where a metric does not apply: paired tests
+    need them. `work` is by phase ("prepare" attributed, "answer").
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -273,6 +274,7 @@ class Record(Value):
     outcomes: dict[str, int] = {}
     quality: dict[str, Score] = {}
     quality_by: dict[str, dict[str, Score]] = {}
+    scores: dict[str, tuple[float | None, ...]] = {}
     work: dict[str, Work] = {}
     latency_s: float | None = None
     artefact_bytes: int = 0
@@ -298,4 +300,5 @@ class ScoredAnswer(Value):
     outcome: str = ""
     tokens_in: int
     tokens_out: int
-    scores: dict[str, float]
+    tokens_reused: int = 0
+    scores: dict[str, float | None]
