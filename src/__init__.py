@@ -19,9 +19,10 @@ from importlib.metadata import PackageNotFoundError, version
 # names mean the verbs for good: Python sets a submodule's name on its package only once.
 from .compare import Comparison, compare
 from .job import load_system
+from .measure.export import to_frame
 from .measure.meter import Meter
 from .measure.record import Record
-from .measure.store import load_records, to_frame
+from .measure.store import load_records
 from .recipe_file import load_recipe
 from .run import run
 from .strategies import RAG, FullFineTuning, LoRA, Prompt, TreeRAG

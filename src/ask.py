@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .errors import CannotRun, InputError, ModelError, StorageError
 from .measure.carbon import emissions_g
+from .measure.ledger import Ledger
 from .measure.meter import Meter
 from .measure.record import Phase, Record
 from .measure.store import load_records
@@ -43,11 +44,11 @@ def ask_all(
         # Systems with the same weights one after another, so that each is opened once.
         order = sorted(range(len(records)), key=lambda i: (_system(records[i]).weights_key(), i))
         results: dict[int, Asked] = {}
-        for i in order:
-            results[i] = _ask(records[i], question, pool, meter)
-        asked = [results[i] for i in range(len(records))]
+        with Ledger(runs if runs.is_dir() else None, meter).entry("ask", question[:80]):
+            for i in order:
+                results[i] = _ask(records[i], question, pool, meter)
         pool.close()
-    return asked
+    return [results[i] for i in range(len(records))]
 
 
 def _system(record: Record) -> LocalSystem:
@@ -58,7 +59,7 @@ def _ask(record: Record, question: str, pool: Pool, meter: Meter) -> Asked:
     try:
         session = pool.open(_system(record))
         session.load()
-        with meter.phase("ask") as phase:
+        with meter.phase("answer") as phase:
             before = time.perf_counter()
             answer = session.answer([question])[0]
             took = time.perf_counter() - before

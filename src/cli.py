@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from .cli_cache import cache_app, models_app
+from .cli_records import export, ledger
 from .errors import InputError, RecipeError, WattuneError
 
 app = typer.Typer(
@@ -33,6 +35,8 @@ def options(
 
 app.add_typer(models_app, name="models")
 app.add_typer(cache_app, name="cache")
+app.command()(ledger)
+app.command()(export)
 
 
 class Format(enum.StrEnum):
@@ -87,6 +91,10 @@ def compare(
     quick: Quick = False,
     allow_overlap: AllowOverlap = False,
     no_progress: NoProgress = False,
+    allow: Annotated[
+        bool,
+        typer.Option("--allow", help="Rank together what does not compare; marks the tables."),
+    ] = False,
     format: Annotated[
         Format | None, typer.Option("--format", help="How to print; default: a table.")
     ] = None,
@@ -116,7 +124,7 @@ def compare(
     else:
         _one_process()
         records = _run_recipe(first, rest, runs, quick, allow_overlap, no_progress)
-    _print(records, _format_of(output, format), output)
+    _print(records, _format_of(output, format), output, allow)
     if not any(record.status == "done" for record in records):
         raise typer.Exit(1 if any(record.status == "failed" for record in records) else 2)
 
@@ -201,11 +209,12 @@ def validate(
 ) -> None:
     """Check a recipe, its task and its model without running anything."""
     from .job import jobs_of
-    from .measure.carbon import carbon_of
+    from .measure.books import Books
     from .recipe_file import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
-    carbon_of(loaded.settings.place, loaded.settings.intensity_g_per_kwh)
+    settings = loaded.settings
+    Books(settings.place, settings.intensity_g_per_kwh, settings.grid, settings.accounting)
     jobs = jobs_of(loaded, allow_overlap=allow_overlap)
     for job in jobs:
         _ = job.key  # finds what each strategy names: an embedder that is none, or unknown
@@ -231,6 +240,7 @@ def _run_recipe(
 
     loaded = load_recipe(recipe, overrides)
     loaded = loaded.quicker() if quick else loaded
+    signal.signal(signal.SIGTERM, _terminated)  # this process is ours: no library does this
     try:
         with TerminalProgress(quiet=no_progress) as progress:
             return run_recipe(
@@ -242,19 +252,26 @@ def _run_recipe(
                 step=progress.step,
                 debug="--debug" in sys.argv,
             )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         typer.echo("stopped; finished runs are kept, the same command goes on", err=True)
-        raise typer.Exit(130) from None
+        # 128 + the signal's number, as shells count.
+        raise typer.Exit(128 + (error.args[0] if error.args else signal.SIGINT)) from None
 
 
-def _print(records: list[Any], format: Format, output: Path | None = None) -> None:
+def _terminated(number: int, frame: object) -> None:
+    raise KeyboardInterrupt(number)
+
+
+def _print(
+    records: list[Any], format: Format, output: Path | None = None, allow: bool = False
+) -> None:
     import json
 
     from .compare import compare as compare_records
     from .compare.table import plain_rows
     from .files import write_text
 
-    comparison = compare_records(records)
+    comparison = compare_records(records, allow=allow)
     if format is Format.table and output is None:
         comparison.show()
         return

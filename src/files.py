@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,19 +60,36 @@ def _is_full(error: Exception) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8, LF) beside `path`, flush it to disk and rename it into place."""
+    """Write `text` (UTF-8, LF), whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` beside `path`, flush it to disk and rename it into place."""
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-                stream.write(text)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(beside, path)
         except BaseException:
             Path(beside).unlink(missing_ok=True)
             raise
+
+
+LEFT_OVER_S = 600.0
+"""A file beside its place that is older than this is of a process that was killed."""
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written under `folder`, beside its place."""
+    for path in folder.rglob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > LEFT_OVER_S:
+                path.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import TaskError
-from .measure.environment import environment
-from .measure.quality import score
+from .measure.environment import code_digest, environment
+from .measure.quality import check_metrics, scorer_digest
 from .measure.record import SCHEMA_VERSION
 from .models.devices import preferred_device, preferred_dtype
 from .models.fetch import resolve
-from .recipe import Limit, Recipe
+from .recipe import Limit, Recipe, Settings
 from .strategies import Strategy
 from .system import Decoding, LocalSystem, ModelRef, System
 from .tasks.examples import check_overlap
@@ -36,6 +36,7 @@ class Job:
     split: Split = "test"
     seed: int = 0
     latency_questions: int = 8
+    scoring_embedder: str = "minilm"
     recipe: dict[str, Any] | None = None
     flags: tuple[str, ...] = ()
 
@@ -47,6 +48,7 @@ class Job:
                 "schema": SCHEMA_VERSION,
                 "strategies": [strategy.identity() for strategy in self.strategies],
                 "task": self.task.fingerprint,
+                "scorer": self.scorer,
                 "system": self.system.identity(),
                 "split": self.split,
                 "seed": self.seed,
@@ -57,6 +59,31 @@ class Job:
                 "flags": list(self.flags),
             }
         )
+
+    @property
+    def scorer(self) -> str:
+        """Digest of how answers are scored: figures by another one do not compare."""
+        return scorer_digest(self.task.metrics, self.scoring_embedder)
+
+
+def fingerprints(job: Job, system: System) -> dict[str, str]:
+    """Digests of what a record depends on, by name; what a System has not is left out."""
+    indexes = [source.plain() for source in system.sources if source.type != "shots"]
+    adapters = [adapter.key for adapter in system.adapters]
+    found = {
+        "task": job.task.fingerprint,
+        "items": job.task.part_digest(job.split),
+        "scorer": job.scorer,
+        "model": system.model.revision,
+        "weights": system.weights.key if system.weights else "",
+        "adapter": digest(adapters) if adapters else "",
+        "prompt": digest([system.prompt.plain(), system.refusal]),
+        "decoding": digest(system.decoding.plain()),
+        "shots": digest([shot.plain() for shot in system.shots]) if system.shots else "",
+        "index": digest(indexes) if indexes else "",
+        "code": code_digest(),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def machine() -> dict[str, Any]:
@@ -130,13 +157,22 @@ def jobs_of(
             task=task,
             system=system,
             split=settings.split,
-            seed=settings.seed,
+            seed=seed,
             latency_questions=settings.latency_questions,
-            recipe=recipe.of_run(name),
+            scoring_embedder=settings.scoring_embedder,
+            recipe=recipe.of_run(name, seed),
             flags=flags,
         )
         for name, strategies in recipe.runs.items()
+        for seed in _seeds(settings, strategies)
     ]
+
+
+def _seeds(settings: Settings, strategies: Sequence[Strategy]) -> tuple[int, ...]:
+    """The seeds of a run: all that are asked for where chance decides something, else one."""
+    asked = settings.seeds or (settings.seed,)
+    chance = settings.decoding.temperature > 0 or any("seed" in s.reads for s in strategies)
+    return asked if chance else asked[:1]
 
 
 def check_task(task: Task, allow_overlap: bool) -> tuple[str, ...]:
@@ -145,7 +181,7 @@ def check_task(task: Task, allow_overlap: bool) -> tuple[str, ...]:
     Raises `InputError` for an unknown metric and `TaskError` for test questions that stand in
     training, unless `allow_overlap`: then the records are flagged.
     """
-    score("", ("",), task.metrics)
+    check_metrics(task.metrics)
     pairs = check_overlap(task)
     if not pairs:
         return ()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from .errors import RecipeError, did_you_mean
+from .measure.footprint import Accounting
+from .measure.grid import Grid
 from .strategies import STRATEGIES, AnyStrategy, Strategy
 from .system import Decoding
 from .values import Value
@@ -17,6 +19,9 @@ RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,60}$"
 NAME_RULE = 'up to 61 letters, digits, ".", "_", "+" and "-" only'
 QUICK_LATENCY = 2
 RESERVED = ("name", "strategies", "runs")
+
+
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 
 
 class Limit(Value):
@@ -40,12 +45,25 @@ class Settings(Value):
     model: str
     place: str | None = None
     intensity_g_per_kwh: float | None = Field(default=None, ge=0)
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    grid: Grid = Grid()
+    accounting: Accounting = Accounting()
+    seed: Seed = 0
+    seeds: tuple[Seed, ...] = ()
+    baseline_s: float = Field(default=3.0, ge=0, le=600)
     split: Literal["test", "validation"] = "test"
     decoding: Decoding = Decoding()
     latency_questions: int = Field(default=8, ge=0)
+    scoring_embedder: str = "minilm"
     limit: Limit = Limit()
     quick: Limit = Limit(questions=24, train=64)
+
+    @model_validator(mode="after")
+    def _seeds_once_each(self) -> Settings:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)}: each seed once")
+        if self.seeds and "seed" in self.model_fields_set:
+            raise ValueError('give either "seed" or "seeds"')
+        return self
 
 
 class Recipe(Value):
@@ -55,11 +73,13 @@ class Recipe(Value):
     settings: Settings
     runs: dict[str, tuple[AnyStrategy, ...]]
 
-    def of_run(self, run: str) -> dict[str, Any]:
+    def of_run(self, run: str, seed: int) -> dict[str, Any]:
         """One run as a recipe of its own, in plain JSON: kept in its Record."""
+        settings = {k: v for k, v in self.settings.plain().items() if k != "seeds"}
         return {
             "name": run,
-            **self.settings.plain(),
+            **settings,
+            "seed": seed,
             "runs": {run: [_section(strategy) for strategy in self.runs[run]]},
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -14,6 +14,9 @@ from .models.catalogue import CATALOGUE
 from .recipe import Recipe, TaskSource, parse_recipe
 from .strategies import STRATEGIES
 from .tasks.load import builtin_tasks
+from .values import Value
+
+_V = TypeVar("_V", bound=Value)
 
 
 def find_recipe(where: str) -> Path:
@@ -57,8 +60,20 @@ def load_recipe(where: str, overrides: Sequence[str] = ()) -> Recipe:
     else:
         source = _beside(task.source, path.parent, builtin_tasks())
         moved = task.model_copy(update={"source": source})
-    changes = {"task": moved, "model": _beside(settings.model, path.parent, CATALOGUE)}
+    changes = {
+        "task": moved,
+        "model": _beside(settings.model, path.parent, CATALOGUE),
+        "grid": _moved(settings.grid, ("file",), path.parent),
+        "accounting": _moved(settings.accounting, ("report", "prices"), path.parent),
+    }
     return recipe.model_copy(update={"settings": settings.model_copy(update=changes)})
+
+
+def _moved(settings: _V, keys: Sequence[str], folder: Path) -> _V:
+    """Settings whose file names are looked for beside the recipe first."""
+    given = {key: getattr(settings, key) for key in keys}
+    found = {k: _beside(v, folder, ()) for k, v in given.items() if isinstance(v, str)}
+    return settings.model_copy(update=found)
 
 
 def _beside(source: str, folder: Path, names: Collection[str]) -> str:

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .files import storage
+from .files import remove_leftovers, storage
 from .job import Job, check_task, jobs_of
+from .measure.books import Books
 from .measure.meter import Meter
 from .measure.record import Record
 from .recipe import Recipe
@@ -31,6 +32,7 @@ def run(
     system: System,
     *,
     meter: Meter | None = None,
+    books: Books | None = None,
     name: str | None = None,
     seed: int = 0,
     split: Split = "test",
@@ -42,7 +44,8 @@ def run(
 
     With `runs` the record and its answers are written there, and a finished record of the same
     run is returned instead of running again. Without a `meter` one without a place is used, so
-    emissions stay unknown. A run that cannot be done here comes back with status "skipped".
+    emissions stay unknown. `books` say how energy becomes grams and money; without them the meter's
+    place does. A run that cannot be done here comes back with status "skipped".
     """
     job = Job(
         name=name or "+".join(strategy.type for strategy in strategies) or "base",
@@ -55,7 +58,7 @@ def run(
         flags=check_task(task, allow_overlap),
     )
     used = meter or Meter()
-    runner = Runner(meter=used, records=Path(runs) if runs is not None else None)
+    runner = Runner(meter=used, books=books, records=Path(runs) if runs is not None else None)
     try:
         return runner.run(job)[0]
     finally:
@@ -81,12 +84,22 @@ def run_recipe(
     settings = recipe.settings
     with storage(folder):  # before any work, not after the first run
         folder.mkdir(parents=True, exist_ok=True)
-    meter = Meter(place=settings.place, intensity_g_per_kwh=settings.intensity_g_per_kwh)
+    remove_leftovers(folder)
+    place, intensity = settings.place, settings.intensity_g_per_kwh
+    books = Books(place, intensity, settings.grid, settings.accounting)
+    meter = Meter(place, intensity)
     jobs = jobs_of(recipe, allow_overlap=allow_overlap, say=step)
     records: list[Record] = []
     reused = 0
     with meter:
-        runner = Runner(meter=meter, records=folder, progress=progress, debug=debug)
+        runner = Runner(
+            meter=meter,
+            books=books,
+            records=folder,
+            progress=progress,
+            debug=debug,
+            baseline_s=settings.baseline_s,
+        )
         try:
             for number, job in enumerate(jobs):
                 progress("runs", number, len(jobs))

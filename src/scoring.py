@@ -2,50 +2,141 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .measure.quality import score as score_answer
+from .errors import InputError
+from .measure.quality import (
+    Item,
+    Tools,
+    declined,
+    mean,
+    metric_of,
+    outcome,
+    rate,
+    total,
+)
+from .measure.quality.custom import imported
 from .measure.record import Score, ScoredAnswer
-from .measure.statistics import bootstrap_mean
 from .session import Answer
+from .tasks.examples import UNANSWERABLE
 from .tasks.task import Example, Split, Task
 
-
-def score_example(example: Example, answer: Answer, metrics: Sequence[str]) -> ScoredAnswer:
-    """One answer with its scores, as it stands in the answers file."""
-    return ScoredAnswer(
-        id=example.id,
-        question=example.question,
-        answers=example.answers,
-        kind=example.kind,
-        tags=example.tags,
-        text=answer.text,
-        passages=tuple(passage.plain() for passage in answer.passages),
-        tokens_in=answer.tokens_in,
-        tokens_out=answer.tokens_out,
-        scores=score_answer(answer.text, example.answers, metrics),
-    )
+DIGITS = 6
+"""Decimals kept of the values by question."""
 
 
-def quality_of(scored: Sequence[ScoredAnswer], metrics: Sequence[str]) -> dict[str, Any]:
-    """Mean scores with intervals: over all questions, and by kind and tag."""
-    groups: dict[str, list[ScoredAnswer]] = {}
-    for answer in scored:
-        for name in (answer.kind, *(f"{answer.kind}/{tag}" for tag in answer.tags)):
-            groups.setdefault(name, []).append(answer)
+def score_answers(
+    examples: Sequence[Example], answers: Sequence[Answer], task: Task, tools: Tools | None = None
+) -> tuple[list[ScoredAnswer], dict[str, Any]]:
+    """The answers with their scores, and the fields `quality`, `quality_by`, `outcomes` and
+    `scores` of their Record.
 
-    def means(answers: Sequence[ScoredAnswer]) -> dict[str, Score]:
-        return {m: bootstrap_mean([answer.scores[m] for answer in answers]) for m in metrics}
+    `scores` holds the values, by question, of those metrics whose figure is their mean. Raises
+    `InputError` for a metric that is not known, fails, or lacks a tool.
+    """
+    items = [
+        _item(example, answer.text, task, [passage.document for passage in answer.passages])
+        for example, answer in zip(examples, answers, strict=True)
+    ]
+    rated = rate(items, task.metrics, tools or Tools())
+    scores = {
+        name: tuple(None if value is None else round(value, DIGITS) for value in values)
+        for name, values in rated.items()
+        if metric_of(name.partition("/")[0]).total is mean
+    }
+    outcomes = [outcome(item) for item in items]
+    scored = [
+        ScoredAnswer(
+            id=example.id,
+            question=example.question,
+            answers=example.answers,
+            kind=example.kind,
+            tags=example.tags,
+            text=answer.text,
+            passages=tuple(passage.plain() for passage in answer.passages),
+            evidence=example.evidence,
+            group=example.group,
+            outcome=outcomes[at],
+            tokens_in=answer.tokens_in,
+            tokens_out=answer.tokens_out,
+            tokens_reused=answer.tokens_reused,
+            scores={name: values[at] for name, values in scores.items()},
+        )
+        for at, (example, answer) in enumerate(zip(examples, answers, strict=True))
+    ]
+    kinds: dict[str, list[int]] = {}
+    for at, item in enumerate(items):
+        for kind in (item.kind, *(f"{item.kind}/{tag}" for tag in item.tags)):
+            kinds.setdefault(kind, []).append(at)
 
-    return {
-        "quality": means(scored),
-        "quality_by": {name: means(answers) for name, answers in sorted(groups.items())},
+    def figures(places: Sequence[int]) -> dict[str, Score]:
+        part = [items[at] for at in places]
+        found = {name: total(name, part, [rated[name][at] for at in places]) for name in rated}
+        return {name: figure for name, figure in found.items() if figure is not None}
+
+    return scored, {
+        "quality": figures(range(len(items))),
+        "quality_by": {kind: figures(places) for kind, places in sorted(kinds.items())},
+        "outcomes": dict(Counter(outcomes)),
+        "scores": scores,
     }
 
 
-def reference_scores(task: Task, split: Split) -> dict[str, float]:
-    """What a system that always refuses would score: the floor that a table needs."""
-    examples = task.split(split)
-    rows = [score_answer(task.refusal, example.answers, task.metrics) for example in examples]
-    return {m: sum(row[m] for row in rows) / max(1, len(rows)) for m in task.metrics}
+def reference_scores(task: Task, split: Split, tools: Tools | None = None) -> dict[str, float]:
+    """What a system that always refuses would score: the floor that a table needs.
+
+    A metric that lacks its tool is left out, and so is a judge, whose calls cost.
+    """
+    tools = Tools(embed=tools.embed if tools else None)
+    had = {None, "embed"} if tools.embed else {None}
+    names = [name for name in task.metrics if metric_of(name).needs in had]
+    items = [_item(example, task.refusal, task) for example in task.split(split)]
+    figures = {
+        name: total(name, items, values) for name, values in rate(items, names, tools).items()
+    }
+    return {name: figure.value for name, figure in figures.items() if figure is not None}
+
+
+def ask_chat_model(factory: str, prompts: Sequence[str]) -> list[str | None]:
+    """Replies of the LangChain chat model that ``package.module:factory`` makes, one a prompt;
+    None for a call that failed. The `judge` of `Tools`.
+
+    Raises `InputError` where the factory cannot be imported, fails, or makes something else.
+    """
+    from langchain_core.language_models import BaseChatModel
+
+    make = imported(factory)
+    try:
+        model = make()
+    except Exception as error:  # someone else's function may fail in any way
+        raise InputError(
+            f'the judge "{factory}" cannot be made ({type(error).__name__}: {error})'
+        ) from error
+    if not isinstance(model, BaseChatModel):
+        raise InputError(
+            f'the judge "{factory}" made an object of type {type(model).__name__}; a LangChain '
+            "chat model (langchain_core's BaseChatModel) is expected"
+        )
+    replies: list[Any] = model.batch(list(prompts), return_exceptions=True)
+    return [None if isinstance(reply, Exception) else str(reply.text) for reply in replies]
+
+
+def _item(example: Example, text: str, task: Task, passages: Sequence[str] = ()) -> Item:
+    answerable = example.kind != UNANSWERABLE
+    refusals = (task.refusal,) if answerable else (task.refusal, *example.answers)
+    return Item(
+        id=example.id,
+        question=example.question,
+        text=text,
+        answers=example.answers,
+        kind=example.kind,
+        tags=example.tags,
+        evidence=example.evidence,
+        group=example.group,
+        answerable=answerable,
+        format=example.format,
+        passages=tuple(passages),
+        refused=declined(text, refusals),
+    )

@@ -6,6 +6,7 @@ can charge it to every run that needs it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 from .errors import ModelError
 from .measure.memory import available_memory_bytes, release_memory
 from .measure.meter import Meter
+from .measure.network import transferred_bytes
 from .measure.record import Phase
+from .measure.work import NO_WORK, Mark, Tally, Work
+from .models.account import Account
 from .models.chat import chat_ids
 from .models.devices import preferred_device, preferred_dtype
 from .models.fetch import resolve, resolve_folder
@@ -35,12 +39,13 @@ Told = Callable[[int, int], None]
 
 
 class Answer(Value):
-    """What a System said, the passages it was given, and the tokens read and written."""
+    """What a System said, the passages it was given, and the tokens read, written and reused."""
 
     text: str
     passages: tuple[Passage, ...] = ()
     tokens_in: int
     tokens_out: int
+    tokens_reused: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Pool:
         self.loads: dict[str, Phase] = {}
         self._model: tuple[str, LocalModel] | None = None
         self._embedders: dict[str, Embedder] = {}
+        self.accounts: list[Account] = []
         self._warm = False
 
     def open(self, system: System) -> Session:
@@ -95,6 +101,7 @@ class Pool:
                     adapters=[self.stages.folder(adapter) for adapter in system.adapters],
                     available_bytes=available_memory_bytes(),
                 )
+            self.accounts.append(opened.account)
             self._model = (key, opened)
             self.loads[key] = phase.result
         return self._model[1]
@@ -117,8 +124,24 @@ class Pool:
                     first.encode_queries(["Hello"])
             with self.meter.phase("load") as phase:
                 self._embedders[name] = Embedder.open(folder)
+            self.accounts.append(self._embedders[name].account)
             self.loads[name] = phase.result
         return self._embedders[name]
+
+    def mark(self) -> Mark:
+        """How much work was done until now, for `work_since`."""
+        return Mark(tuple(account.tally for account in self.accounts), transferred_bytes())
+
+    def work_since(self, mark: Mark) -> Work:
+        """The work that all models, embedders and trainings did since `mark`.
+
+        Not to be asked within a metered phase: the first time it counts, which takes seconds.
+        """
+        now = transferred_bytes()
+        before = itertools.chain(mark.tallies, itertools.repeat(Tally()))
+        done = (account.work(tally) for account, tally in zip(self.accounts, before, strict=False))
+        moved = 0 if now is None or mark.network_bytes is None else now - mark.network_bytes
+        return sum(done, NO_WORK).model_copy(update={"bytes_transferred": max(0, moved)})
 
     def loads_of(self, system: System) -> list[Phase]:
         """The metered openings this System answers with, whenever they happened."""
@@ -216,6 +239,7 @@ class Session:
                 passages=asked.passages,
                 tokens_in=made.tokens_in,
                 tokens_out=made.tokens_out,
+                tokens_reused=made.tokens_reused,
             )
             for asked, made in zip(rendered, generations, strict=True)
         ]
@@ -238,6 +262,10 @@ class Session:
             available_bytes=available_memory_bytes(),
         )
         return opened.model, dtype == "bfloat16"
+
+    def book_training(self, model: Any, tally: Tally) -> None:
+        """Enter what a training of `model` did, as it still stands, into the pool's work."""
+        self._pool.accounts.append(Account(model, "training", tally))
 
     def save_weights(self, model: Any, folder: Path) -> None:
         """Write trained weights in the precision that answers, as safetensors with tokenizer."""

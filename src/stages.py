@@ -7,6 +7,7 @@ leaves nothing that passes for finished, and two builders of one stage do the wo
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from .errors import StorageError
 from .files import cache_folder, folder_bytes, read_text, storage, write_text
 from .measure.record import Bill
+from .measure.work import NO_WORK, Work
 from .system import StageRef
 from .values import Value
 
@@ -28,6 +30,7 @@ class StageManifest(Value):
     strategy: str
     inputs: dict[str, Any]
     bill: Bill
+    work: Work = NO_WORK
     peak_memory_bytes: int | None = None
     artefact_bytes: int = 0
     details: dict[str, Any] = {}
@@ -55,8 +58,10 @@ class StageStore:
         if not path.is_file():
             return None
         try:
-            return StageManifest.model_validate_json(read_text(path))
-        except (ValueError, StorageError):
+            content = json.loads(read_text(path))
+            content["bill"].setdefault("net_energy_j", None)  # made before there was a baseline
+            return StageManifest.model_validate(content)
+        except (ValueError, KeyError, TypeError, StorageError):
             return None
 
     @contextlib.contextmanager

@@ -17,6 +17,8 @@ from pydantic.fields import FieldInfo
 
 import wattune as wt
 from wattune.cli import app
+from wattune.measure.footprint import Accounting
+from wattune.measure.grid import Grid
 from wattune.recipe import RESERVED, Limit, Settings, TaskSource
 from wattune.recipe_file import load_recipe
 from wattune.strategies import STRATEGIES
@@ -90,6 +92,8 @@ def test_every_key_of_a_recipe_is_documented_with_its_default() -> None:
     [
         ("task", TaskSource(source="x")),
         ("decoding", Decoding()),
+        ("grid", Grid()),
+        ("accounting", Accounting()),
         ("limit", Limit()),
         ("quick", Settings.model_fields["quick"].get_default()),
     ],

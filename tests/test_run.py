@@ -13,6 +13,7 @@ import pytest
 import wattune as wt
 from wattune.errors import CannotRun, TaskError
 from wattune.job import OVERLAP_ALLOWED, Job, jobs_of, limited, spread
+from wattune.measure.record import SCHEMA_VERSION
 from wattune.measure.store import load_answers
 from wattune.recipe import Limit, Recipe, parse_recipe
 from wattune.recipe_file import load_recipe
@@ -42,7 +43,7 @@ def test_a_record_has_all_its_fields_and_survives_json(
     with wt.Meter(place="FRA") as meter:
         record = wt.run(steps, ferry, base, meter=meter, latency_questions=2, runs=tmp_path / "r")
     assert (record.name, record.status, record.reason) == ("prompt+rag", "done", "")
-    assert set(record.phases) == {"load", "answer", "latency"}
+    assert set(record.phases) == {"load", "answer", "latency", "scoring"}
     for phase in record.phases.values():
         assert phase.duration_s > 0
         assert phase.peak_memory_bytes
@@ -53,7 +54,12 @@ def test_a_record_has_all_its_fields_and_survives_json(
     spent = sum(stage.spent.duration_s for stage in record.stages)
     assert record.spent.duration_s > spent + record.phases["answer"].duration_s
     assert record.answers == 12
-    assert set(record.quality) == {"token_f1", "exact_match", "contained"}
+    assert set(record.quality) == {
+        "token_f1", "exact_match", "contained", "refusal_rate", "hallucination_rate",
+        "recall@1", "ndcg@1",
+    }  # fmt: skip
+    assert sum(record.outcomes.values()) == 12
+    assert all(len(values) == 12 for values in record.scores.values())
     assert {name: scores["token_f1"].n for name, scores in record.quality_by.items()} == {
         "fact": 8, "hierarchy": 3, "unanswerable": 1
     }  # fmt: skip
@@ -65,7 +71,10 @@ def test_a_record_has_all_its_fields_and_survives_json(
     assert record.latency_s > 0
     assert record.carbon is not None
     assert record.carbon.place == "FRA"
-    assert record.environment["seed"] == 0
+    assert record.seed == 0
+    assert record.fingerprints.keys() >= {"task", "items", "scorer", "model", "prompt", "index"}
+    assert record.work["answer"].flops_method == "counted"
+    assert record.work["prepare"].bytes_stored == record.artefact_bytes
     assert record.environment["wall_s"] > 0
     assert record.environment["machine"]["processes"] == 1
     assert record.task["questions"] == 12
@@ -76,7 +85,7 @@ def test_a_record_has_all_its_fields_and_survives_json(
     assert [answer.id for answer in answers] == [example.id for example in ferry.test]
     assert sum(answer.tokens_in for answer in answers) == record.work["answer"].tokens_in
     assert all(len(answer.passages) == 1 for answer in answers)
-    mean = sum(answer.scores["token_f1"] for answer in answers) / 12
+    mean = sum(answer.scores["token_f1"] or 0.0 for answer in answers) / 12
     assert mean == pytest.approx(record.quality["token_f1"].value)
 
 
@@ -207,4 +216,4 @@ def test_records_of_the_api_compare_and_reuse(tmp_path: Path, ferry: Any, base: 
     rows = wt.compare(first).to_csv().splitlines()
     assert [row.split(",")[0] for row in rows] == ["run", "base", "prompt"]
     for path in runs.glob("*.json"):
-        assert json.loads(path.read_text())["schema_version"] == 1
+        assert json.loads(path.read_text())["schema_version"] == SCHEMA_VERSION

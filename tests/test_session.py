@@ -10,6 +10,7 @@ import pytest
 from wattune import job
 from wattune.errors import ModelError
 from wattune.job import load_system
+from wattune.measure.work import Mark, Tally
 from wattune.models.fetch import ResolvedModel
 from wattune.prompt import Message
 from wattune.runner import Runner
@@ -20,6 +21,30 @@ def test_generate_takes_messages(tiny: Path, runner: Runner) -> None:
     (made,) = runner.pool.open(load_system(str(tiny))).generate(chats)
     assert made.tokens_in > 0
     assert made.tokens_out > 0
+
+
+def test_work_is_of_all_that_ran_since_a_mark(tiny: Path, embedder: str, runner: Runner) -> None:
+    pool = runner.pool
+    system = load_system(str(tiny))
+    chats: list[list[Message]] = [[{"role": "user", "content": "Who keeps the gate?"}]]
+    (made,) = pool.open(system).generate(chats)
+    first = pool.work_since(Mark((), None))
+    assert (first.tokens_in, first.tokens_out) == (made.tokens_in, made.tokens_out)
+    mark = pool.mark()
+    assert pool.work_since(mark).flops == 0
+    pool.embedder(embedder).encode_queries(["Who keeps the gate?"])
+    embedding = pool.work_since(mark)
+    assert embedding.tokens_in == 0
+    assert embedding.flops is not None
+    assert first.flops is not None
+    pool.drop_model()  # what it did stays known
+    pool.open(system).generate(chats)
+    assert pool.work_since(mark).flops == embedding.flops + first.flops
+    model, _ = pool.open(system).training_model(trains_base=True)
+    mark = pool.mark()
+    pool.open(system).book_training(model, Tally.of_pass(1, 10, heads=2))
+    training = pool.work_since(mark)
+    assert training.flops_method == "counted"
 
 
 def test_weights_that_changed_are_not_answered_with(

@@ -118,7 +118,7 @@ def test_pruning_removes_files_and_keeps_bills(store: StageStore) -> None:
     assert freed > 2 * len("weights")
     assert store.manifest("k1") is None
     bill = json.loads((store.root / "pruned" / "k1.json").read_text())["bill"]
-    assert bill == {"energy_j": 5.0, "duration_s": 2.0}
+    assert bill == {"energy_j": 5.0, "duration_s": 2.0, "net_energy_j": 0.0}
     assert store.prune() == (0, 0)
 
 

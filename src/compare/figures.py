@@ -2,42 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..measure.carbon import emissions_g
+from ..measure.quality import better
 from ..measure.record import Phase, Record, Score
+from ..measure.work import NO_WORK, Work
+from .seeds import Row
 
 JOULES_PER_WH = 3600.0
 CORRECT = "contained"
 """An answer counts as correct, for energy per correct answer, when it contains the gold."""
 
 
+STAR = "★"
+
+
 @dataclass(frozen=True)
 class Column:
-    """One column: a short header, the name with unit for files, and which way is better."""
+    """One column: a short header, the name with unit for files, and which way is better.
+
+    `better` is None for what does not rank: what is derived (grams, money) from what does. An
+    `optional` column is left out where no record has a figure.
+    """
 
     header: str
     name: str
     value: Callable[[Record], float | str | None]
     digits: int = 2
     better: Literal["higher", "lower"] | None = None
+    optional: bool = False
 
-    def text(self, record: Record) -> str:
-        """The value for a person; a dash where it is unknown."""
-        value = self.value(record)
+    def texts(self, rows: Sequence[Row]) -> list[str]:
+        """The values for a person: means over seeds, a dash where unknown, a star at the best.
+
+        There is no star where it would stand in every row.
+        """
+        values = [row.figure(self.value) for row in rows]
+        texts = [self._text(value) for value in values]
+        numbers = [value for value in values if isinstance(value, (int, float))]
+        if not self.better or not numbers:
+            return texts
+        # By what is shown: two figures that read the same rank the same.
+        best = self._text(min(numbers) if self.better == "lower" else max(numbers))
+        return starred(texts, [text == best for text in texts])
+
+    def _text(self, value: float | str | None) -> str:
         if value is None:
             return "–"
         return value if isinstance(value, str) else f"{value:,.{self.digits}f}"
 
 
+def starred(texts: Sequence[str], best: Sequence[bool]) -> list[str]:
+    """The texts with a star before those that are `best`, unless all are."""
+    if all(best):
+        return list(texts)
+    return [f"{STAR}{t}" if is_best else t for t, is_best in zip(texts, best, strict=True)]
+
+
 def answer_wh_per_1000(record: Record) -> float | None:
     """Energy of 1,000 answers given in one batch, in Wh, without preparing and loading."""
     phase = record.phases.get("answer")
-    if phase is None or phase.energy_j is None or not record.answers:
+    return None if phase is None else _per_1000_wh(record, phase.energy_j)
+
+
+def net_wh_per_1000(record: Record) -> float | None:
+    """The same less what the machine draws when idle."""
+    phase = record.phases.get("answer")
+    return None if phase is None else _per_1000_wh(record, phase.net_energy_j)
+
+
+def _per_1000_wh(record: Record, joules: float | None) -> float | None:
+    if joules is None or not record.answers:
         return None
-    return phase.energy_j / JOULES_PER_WH / record.answers * 1000
+    return joules / JOULES_PER_WH / record.answers * 1000
+
+
+def per_answer(of: Callable[[Work], float | None]) -> Callable[[Record], float | None]:
+    """A figure of the work of answering, for one answer; None where no work was counted."""
+
+    def value(record: Record) -> float | None:
+        work = record.work.get("answer")
+        if work is None or work in (Work(), NO_WORK) or not record.answers:
+            return None
+        return _scaled(of(work), record.answers)
+
+    return value
 
 
 def joules_per_correct(record: Record) -> float | None:
@@ -101,23 +153,52 @@ COST = (
     Column("prepare\ns", "prepare_s", lambda r: r.prepare.duration_s, 0, "lower"),
     Column("load\nJ", "load_j", _load_j, 0, "lower"),
     Column("Wh per\n1,000", "answer_wh_per_1000", answer_wh_per_1000, 3, "lower"),
+    Column("net Wh\n1,000", "answer_net_wh_per_1000", net_wh_per_1000, 3, "lower", optional=True),
     Column("J per\ncorrect", "joules_per_correct", joules_per_correct, 1, "lower"),
-    Column("gCO₂e", "emissions_g_prepare_load_1000_answers", grams, 3, "lower"),
+    Column("gCO₂e", "emissions_g_prepare_load_1000_answers", grams, 3),
     Column("latency\ns", "latency_median_s", lambda r: r.latency_s, 2, "lower"),
+    Column("GFLOP\nanswer", "gflop_per_answer", per_answer(lambda w: _scaled(w.flops, 1e9)),
+           1, "lower", optional=True),
+    Column("tokens\nin", "tokens_in_per_answer", per_answer(lambda w: w.tokens_in),
+           0, "lower", optional=True),
+    Column("tokens\nout", "tokens_out_per_answer", per_answer(lambda w: w.tokens_out),
+           1, "lower", optional=True),
     Column("peak GB\nprepare", "peak_memory_prepare_gb", lambda r: peak_gb(r, "prepare"),
            2, "lower"),
     Column("peak GB\nanswer", "peak_memory_answer_gb", lambda r: peak_gb(r, "answer"), 2, "lower"),
     Column("size\nMB", "artefact_mb", lambda r: r.artefact_bytes / 1e6, 1, "lower"),
+    Column("SCI g\nanswer", "sci_g_per_answer",
+           lambda r: r.footprint.sci_g if r.footprint else None, 6, optional=True),
+    Column("money\n1,000", "money_per_1000_answers",
+           lambda r: r.money.answers_1000 if r.money else None, 4, optional=True),
+    Column("paid in", "currency",
+           lambda r: r.money.currency if r.money and r.money.answers_1000 is not None else None,
+           optional=True),
 )  # fmt: skip
-"""Cost columns. All energies are gross: what the machine drew, its idle share included."""
+"""Cost columns. Energies are gross (what the machine drew, its idle share included) unless the
+header says net. Energy, time, work and memory rank; grams and money are derived and do not."""
 
 
-def quality_columns(metrics: list[str]) -> tuple[Column, ...]:
+def cost_columns(records: Iterable[Record]) -> list[Column]:
+    """The cost columns that have something to show."""
+    known = list(records)
+    return [c for c in COST if not c.optional or any(c.value(r) is not None for r in known)]
+
+
+def quality_columns(metrics: Iterable[str]) -> list[Column]:
     """One column a metric, as fractions."""
-    short = {"token_f1": "token F1", "exact_match": "exact", "contained": "contained"}
-    return tuple(
-        Column(short.get(metric, metric), metric, _score(metric), 3, "higher") for metric in metrics
-    )
+    short = {"token_f1": "token F1", "exact_match": "exact"}
+    return [
+        Column(
+            # The last word of a dotted name is the function.
+            short.get(metric) or metric.rpartition(":")[2].replace("_", "\n"),
+            metric,
+            _score(metric),
+            3,
+            better(metric),
+        )
+        for metric in metrics
+    ]
 
 
 def interval(score: Score | None, digits: int = 2) -> str:

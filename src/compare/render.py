@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .figures import STAR
+
 if TYPE_CHECKING:
     from .table import Comparison, Table
 
@@ -31,7 +33,7 @@ def show(comparison: Comparison) -> None:
         spanned: list[str] = []
         for row in table.rows:
             if len(row) == len(table.headers):
-                drawn.add_row(*[escape(cell) for cell in row])
+                drawn.add_row(*map(_cell, row))
             else:  # a skipped run: its reason would tear a column apart
                 drawn.add_row(escape(row[0]), escape(row[1].partition(":")[0]))
                 spanned.append(f"{row[0]} {row[1]}")
@@ -40,6 +42,12 @@ def show(comparison: Comparison) -> None:
             console.print(escape(line), highlight=False)
     for note in comparison.notes():
         console.print(escape(note), style="dim", highlight=False)
+
+
+def _cell(text: str) -> str:
+    from rich.markup import escape
+
+    return f"[bold]{escape(text)}[/bold]" if text.startswith(STAR) else escape(text)
 
 
 def fitting(table: Table, width: int) -> list[Table]:

@@ -2,147 +2,132 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import math
-from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from datetime import datetime
+from typing import NamedTuple
 
-from ..errors import InputError, did_you_mean
+from ..errors import InputError
+from .grid import Grid, IntensityProvider, IntensityUnavailable, provider_of
+from .grid.static import static_intensity
 from .record import Carbon
 
 J_PER_KWH = 3.6e6
-G_PER_KWH_OF_LB_PER_MWH = 0.45359237
-"""The international pound is 453.59237 g; a MWh is 1,000 kWh."""
-
-COUNTRIES = "data/private_infra/global_energy_mix.json"
-STATES = "data/private_infra/2023/usa_emissions.json"
 
 
-def carbon_of(place: str | None, intensity_g_per_kwh: float | None = None) -> Carbon | None:
-    """The intensity to multiply energy by, or None when neither argument is given.
+class CarbonReading(NamedTuple):
+    """A carbon intensity, or None and the `reason` why there is none.
 
-    `place` is a three-letter country code (``FRA``) or a state of the USA (``USA-CA``); the yearly
-    averages are those that codecarbon ships. With `intensity_g_per_kwh` (g CO2e a kWh, 0 or more)
-    that figure is taken and `place` is only its label. Raises `InputError` for an unknown place.
+    `reason` is also there when a fallback answered: then it is `carbon.fallback`.
     """
-    if intensity_g_per_kwh is not None:
-        if not math.isfinite(intensity_g_per_kwh) or intensity_g_per_kwh < 0:
-            raise InputError(
-                f"carbon intensity {intensity_g_per_kwh:g} g/kWh: a finite number of grams of "
-                "CO2e a kWh, 0 or more, is expected"
-            )
-        return Carbon(
-            place=place or "unnamed",
-            intensity_g_per_kwh=intensity_g_per_kwh,
-            source="given by the user",
-        )
-    if place is None:
-        return None
-    code = place.strip().upper()
-    if code.startswith("USA-"):
-        return _state(place, code.removeprefix("USA-"))
-    return _country(place, code)
+
+    carbon: Carbon | None
+    reason: str = ""
+
+
+class CarbonSource:
+    """Where the carbon intensity of a run comes from: made before the run, asked after it.
+
+    `place` and `intensity_g_per_kwh` (g CO2e a kWh, 0 or more) are as in `carbon_of`; `grid` names
+    a provider that knows the time of the run. Making one raises `InputError` for all that is wrong
+    with what was given, whatever the fallback, and asks nobody. Asking raises nothing: finished
+    work is not lost because a server is down.
+    """
+
+    def __init__(
+        self,
+        place: str | None = None,
+        intensity_g_per_kwh: float | None = None,
+        grid: Grid | None = None,
+    ) -> None:
+        self._place = place
+        self._asked = "" if grid is None or grid.provider == "static" else grid.provider
+        self._fixed: Carbon | None = None
+        self._provider: IntensityProvider | None = None
+        if intensity_g_per_kwh is not None:
+            if self._asked:
+                raise InputError(
+                    f'an intensity in g/kWh and the grid provider "{self._asked}" are both given; '
+                    "leave one out"
+                )
+            self._fixed = _given(place, intensity_g_per_kwh)
+        elif grid is None or not self._asked:
+            self._fixed = static_intensity(place) if place is not None else None
+        else:
+            if grid.fallback == "static":
+                self._fixed = _fallback(place)
+            self._provider = provider_of(grid)
+
+    def over(self, start: datetime | None = None, end: datetime | None = None) -> CarbonReading:
+        """The intensity from `start` to `end`, times with a zone; a yearly figure needs neither.
+
+        Where the provider has no figure, the fallback if one was declared, with the reason in
+        `Carbon.fallback`; else None and the reason.
+        """
+        if self._provider is None:
+            return CarbonReading(self._fixed)
+        try:
+            if start is None or end is None:
+                raise IntensityUnavailable("the time of the run is not known")
+            return CarbonReading(self._provider.intensity(self._place, start, end))
+        except IntensityUnavailable as error:
+            reason = f"{self._asked}: {error}"
+            if self._fixed is None:
+                return CarbonReading(None, reason)
+            return CarbonReading(self._fixed.model_copy(update={"fallback": reason}), reason)
+
+
+def carbon_of(
+    place: str | None,
+    intensity_g_per_kwh: float | None = None,
+    *,
+    grid: Grid | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> Carbon | None:
+    """The intensity to multiply energy by, or None when nothing says which.
+
+    `place` is a three-letter country code (``FRA``), a state of the USA (``USA-CA``) or a cloud
+    region (``gcp:europe-west1``, ``aws:eu-west-3``, ``azure:francecentral``); the yearly averages
+    are those that codecarbon ships. With `intensity_g_per_kwh` (g CO2e a kWh, 0 or more) that
+    figure is taken and `place` is only its label. With another `grid` than the static one, its
+    provider is asked for the mean over `start` to `end`, and `place` is the label and the place of
+    the fallback. Raises `InputError` for an unknown place and a grid that cannot be; a provider
+    without a figure gives the declared fallback, or None. `CarbonSource` also says why.
+    """
+    return CarbonSource(place, intensity_g_per_kwh, grid).over(start, end).carbon
 
 
 def emissions_g(energy_j: float | None, carbon: Carbon | None) -> float | None:
-    """Grams of CO2e of `energy_j` joules (1 kWh = 3.6e6 J); None where either is not known."""
+    """Grams of CO2e of `energy_j` joules of the machine: energy x PUE x intensity.
+
+    1 kWh is 3.6e6 J. None where either is not known.
+    """
     if energy_j is None or carbon is None:
         return None
-    return energy_j / J_PER_KWH * carbon.intensity_g_per_kwh
+    return energy_j * carbon.pue / J_PER_KWH * carbon.intensity_g_per_kwh
 
 
-def _country(place: str, code: str) -> Carbon:
-    table = _table(COUNTRIES)
-    if code not in table:
-        raise InputError(f'place "{place}" is not known{_hint(code)}')
-    row = table[code]
-    intensity = row.get("carbon_intensity")
-    if not intensity:  # one country's row says 0 g/kWh beside a mix that is not carbon-free
+def _given(place: str | None, intensity_g_per_kwh: float) -> Carbon:
+    if not math.isfinite(intensity_g_per_kwh) or intensity_g_per_kwh < 0:
         raise InputError(
-            f'place "{place}": the table has no usable carbon intensity for '
-            f"{row['country_name']}; give the intensity in g/kWh yourself"
+            f"carbon intensity {intensity_g_per_kwh:g} g/kWh: a finite number of grams of "
+            "CO2e a kWh, 0 or more, is expected"
         )
     return Carbon(
-        place=code,
-        intensity_g_per_kwh=float(intensity),
-        source=_source(COUNTRIES, "yearly average of the country"),
-        year=row.get("year"),
+        place=place or "unnamed",
+        intensity_g_per_kwh=intensity_g_per_kwh,
+        source="given by the user",
+        provider="given",
     )
 
 
-def _state(place: str, code: str) -> Carbon:
-    rows = _states()
-    if code not in rows:
-        named = {name.upper(): short for short, (name, _) in rows.items()}
-        near = (
-            f'; did you mean "USA-{named[code]}"?'
-            if code in named
-            else did_you_mean(f"USA-{code}", [f"USA-{short}" for short in rows])
-        )
-        raise InputError(f'place "{place}": no such state of the USA{near}')
-    name, pounds_per_mwh = rows[code]
-    origin = _table(STATES).get("_source", {})
-    return Carbon(
-        place=f"USA-{code}",
-        intensity_g_per_kwh=pounds_per_mwh * G_PER_KWH_OF_LB_PER_MWH,
-        source=_source(STATES, f"{origin.get('name', 'yearly average')}, {name.title()}"),
-        year=origin.get("year"),
-    )
-
-
-def _states() -> dict[str, tuple[str, float]]:
-    """State code -> name, pounds of CO2e a MWh."""
-    return {
-        row["regionCode"]: (name, float(row["emissions"]))
-        for name, row in _table(STATES).items()
-        if not name.startswith("_") and name != "usa"
-    }
-
-
-def _hint(code: str) -> str:
-    """What would be right: the three-letter code of a two-letter one or of a country's name."""
-    table = _table(COUNTRIES)
-    by_name = {row["country_name"].upper(): iso for iso, row in table.items()}
-    right = by_name.get(code) or (_three_letters(code) if len(code) == 2 else None)
-    if right in table:
-        return f'; did you mean "{right}"?'
-    states = {name.upper(): short for short, (name, _) in _states().items()}
-    state = states.get(code) or (code if len(code) == 2 and code in _states() else None)
-    if state:
-        return f'; did you mean "USA-{state}"?'
-    return (
-        did_you_mean(code, table).partition("; known:")[0]
-        + "; a three-letter country code such as FRA, a state such as USA-CA, or a number of g/kWh"
-        " is expected"
-    )
-
-
-def _three_letters(code: str) -> str | None:
+def _fallback(place: str | None) -> Carbon:
     try:
-        import pycountry  # codecarbon depends on it
-
-        country = pycountry.countries.get(alpha_2=code)
-    except ImportError:
-        return None
-    return str(country.alpha_3) if country is not None else None
-
-
-@functools.cache
-def _table(path: str) -> dict[str, Any]:
-    """One of codecarbon's tables, read from its folder: importing codecarbon starts programs."""
-    spec = find_spec("codecarbon")
-    if spec is None or not spec.submodule_search_locations:
+        if place is None:
+            raise InputError("no place is given")
+        return static_intensity(place)
+    except InputError as error:
         raise InputError(
-            "codecarbon is not installed, so its table of places is missing; install it, or give "
-            "the intensity in g/kWh"
-        )
-    folder = Path(next(iter(spec.submodule_search_locations)))
-    content: dict[str, Any] = json.loads((folder / path).read_text(encoding="utf-8"))
-    return content
-
-
-def _source(path: str, what: str) -> str:
-    return f"codecarbon {version('codecarbon')}, {path.rpartition('/')[2]}: {what}"
+            f"{error} (the grid's fallback to the static table needs a place that the table knows; "
+            "fallback: none does without)"
+        ) from error

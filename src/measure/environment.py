@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import platform
 import subprocess
 import sys
@@ -55,6 +56,16 @@ def environment() -> dict[str, Any]:
             "machine": platform.machine(),
         },
     }
+
+
+@functools.cache
+def code_digest() -> str:
+    """Digest of wattune's own source files: a version number does not tell of local changes."""
+    package = Path(__file__).parents[1]
+    found = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        found.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 @functools.cache

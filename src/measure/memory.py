@@ -9,12 +9,36 @@ import os
 import sys
 import threading
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from .components import cuda_in_use
+from .utilisation import child_pids, memory_percent, own_record_bytes, resident_bytes
 
 SAMPLE_SECONDS = 0.05
-CHILDREN_EVERY = 10
-"""Child processes are looked for at every tenth sample: that walks over all processes."""
+LINGER = 20
+"""Without a phase the thread looks this many times for the next one before it sleeps: 1 s."""
+
+MACHINE_EVERY = 10
+"""The machine's memory is asked for at every tenth sample, for that costs most."""
+
+Number = TypeVar("Number", int, float)
+
+
+class Peaks(NamedTuple):
+    """The most within a phase: resident bytes of the process and its children, bytes that torch
+    had allocated on any one GPU, percent of the machine's memory in use. None where unknown."""
+
+    resident_bytes: int | None = None
+    gpu_bytes: int | None = None
+    memory_percent: float | None = None
+
+    def higher(self, other: Peaks) -> Peaks:
+        """The peaks of both together."""
+        return Peaks(
+            _higher(self.resident_bytes, other.resident_bytes),
+            _higher(self.gpu_bytes, other.gpu_bytes),
+            _higher(self.memory_percent, other.memory_percent),
+        )
 
 
 class MemorySampler:
@@ -27,70 +51,121 @@ class MemorySampler:
     """
 
     def __init__(self) -> None:
-        self.peak_bytes = 0
-        self.gpu_peak_bytes: int | None = None
+        self._peaks = Peaks()
         self._record_at_start = 0
 
     def start(self) -> None:
         """Begin watching; samplers may overlap and nest."""
-        self._record_at_start = _own_record_bytes()
+        self._record_at_start = own_record_bytes()
         _watcher.add(self)
 
-    def stop(self) -> tuple[int | None, int | None]:
-        """End watching: peak resident bytes and peak GPU bytes (None where unknown)."""
+    def peaks(self) -> Peaks:
+        """The peaks until now, of a sampler that may go on."""
+        _watcher.sample(self)
+        return self._peaks
+
+    def stop(self) -> Peaks:
+        """End watching: the peaks. Stopping twice is fine."""
         _watcher.remove(self)
-        record = _own_record_bytes()
+        return self._peaks
+
+    def raise_to(self, peaks: Peaks) -> None:
+        """Take in a sample."""
+        self._peaks = self._peaks.higher(peaks)
+
+    def take_record(self) -> None:
+        """Take in the kernel's record for this process, if it is of this time."""
+        record = own_record_bytes()
         if record > self._record_at_start:
-            self.peak_bytes = max(self.peak_bytes, record)
-        return self.peak_bytes or None, self.gpu_peak_bytes
+            self.raise_to(Peaks(resident_bytes=record))
 
 
 class _Watcher:
-    """The one sampling thread, alive while a sampler is open."""
+    """The one sampling thread: alive while a meter or a sampler is open, asleep without one."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._changed = threading.Condition(threading.RLock())
         self._open: list[MemorySampler] = []
-        self._wake = threading.Event()
-        self._children: list[int] = []
+        self._keepers = 0
+        self._asleep = False
+        self._thread: threading.Thread | None = None
+
+    def keep(self) -> None:
+        """Keep the thread between phases, for starting one costs more than waking it."""
+        with self._changed:
+            self._keepers += 1
+            self._run()
+
+    def let_go(self) -> None:
+        """One keeper fewer; the thread ends with the last keeper and sampler."""
+        with self._changed:
+            self._keepers -= 1
+        self._end_if_idle()
 
     def add(self, sampler: MemorySampler) -> None:
-        with self._lock:
+        with self._changed:
             # torch keeps one peak a device, and reading it for a phase means resetting it: what
             # it was goes to the phases already open.
             self._take_gpu_peak()
             _reset_gpu_peak()
             self._open.append(sampler)
-            self._sample(look_for_children=True)
-            if len(self._open) == 1:
-                self._wake = threading.Event()
-                threading.Thread(
-                    target=self._watch, args=(self._wake,), name="wattune-memory", daemon=True
-                ).start()
+            self._sample()
+            self._run()
+            if self._asleep:
+                self._changed.notify()
+
+    def sample(self, sampler: MemorySampler) -> None:
+        with self._changed:
+            if sampler in self._open:
+                self._sample()
+                self._take_gpu_peak()
+                sampler.take_record()
 
     def remove(self, sampler: MemorySampler) -> None:
-        with self._lock:
-            self._sample(look_for_children=True)
-            self._take_gpu_peak()
+        with self._changed:
+            self.sample(sampler)
             if sampler in self._open:  # not so where a forked child leaves its parent's phase
                 self._open.remove(sampler)
-            if not self._open:
-                self._wake.set()
+        self._end_if_idle()
 
-    def _watch(self, wake: threading.Event) -> None:
-        count = 0
-        while not wake.wait(SAMPLE_SECONDS):
-            count += 1
-            with self._lock:
-                if not wake.is_set():
-                    self._sample(look_for_children=count % CHILDREN_EVERY == 0)
+    def _run(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(target=self._watch, name="wattune-memory", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no thread can be had: samples at the ends
+                thread.start()
+                self._thread = thread
 
-    def _sample(self, look_for_children: bool) -> None:
-        if look_for_children:
-            self._children = _children()
-        resident = sum(_resident_bytes(pid) for pid in (os.getpid(), *self._children))
+    def _end_if_idle(self) -> None:
+        with self._changed:
+            thread = self._thread
+            if not self._open and self._keepers <= 0:
+                self._changed.notify()
+        while thread is not None and thread.is_alive():
+            with self._changed:
+                if self._open or self._keepers > 0:
+                    return
+            thread.join(SAMPLE_SECONDS)
+
+    def _watch(self) -> None:
+        turn = still = 0
+        with self._changed:
+            while self._open or self._keepers > 0:
+                # Waking a thread costs a short phase more than all else, so it lingers a while.
+                still = 0 if self._open else still + 1
+                self._asleep = still > LINGER
+                self._changed.wait(None if self._asleep else SAMPLE_SECONDS)
+                self._asleep = False
+                turn += 1
+                if self._open:
+                    self._sample(machine_too=turn % MACHINE_EVERY == 0)
+            self._thread = None
+
+    def _sample(self, machine_too: bool = True) -> None:
+        resident = sum(resident_bytes(pid) for pid in (os.getpid(), *child_pids()))
+        percent = memory_percent() if machine_too else None
+        found = Peaks(resident_bytes=resident or None, memory_percent=percent)
         for sampler in self._open:
-            sampler.peak_bytes = max(sampler.peak_bytes, resident)
+            sampler.raise_to(found)
 
     def _take_gpu_peak(self) -> None:
         if not self._open or not cuda_in_use():
@@ -99,10 +174,20 @@ class _Watcher:
         with contextlib.suppress(Exception):  # a lost device must not stop the run from here
             peak = max(cuda.max_memory_allocated(device) for device in range(cuda.device_count()))
             for sampler in self._open:
-                sampler.gpu_peak_bytes = max(sampler.gpu_peak_bytes or 0, peak)
+                sampler.raise_to(Peaks(gpu_bytes=peak))
 
 
 _watcher = _Watcher()
+
+
+def keep_sampling_thread() -> None:
+    """Called by a meter that starts; to be followed by `let_sampling_thread_go`."""
+    _watcher.keep()
+
+
+def let_sampling_thread_go() -> None:
+    """Called by a meter that closes: the thread is gone once no meter and no phase is open."""
+    _watcher.let_go()
 
 
 def _after_fork() -> None:
@@ -115,47 +200,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def _higher(one: Number | None, other: Number | None) -> Number | None:
+    return max((value for value in (one, other) if value is not None), default=None)
+
+
 def _reset_gpu_peak() -> None:
     if cuda_in_use():
         cuda = sys.modules["torch"].cuda
         with contextlib.suppress(Exception):
             for device in range(cuda.device_count()):
                 cuda.reset_peak_memory_stats(device)
-
-
-def _children() -> list[int]:
-    import psutil
-
-    with contextlib.suppress(psutil.Error, OSError):
-        return [child.pid for child in psutil.Process().children(recursive=True)]
-    return []
-
-
-def _resident_bytes(pid: int) -> int:
-    """Resident bytes of one process, 0 when it is gone."""
-    if sys.platform == "linux":
-        try:
-            with open(f"/proc/{pid}/statm", "rb") as stream:
-                return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, IndexError, ValueError):
-            return 0
-    else:
-        import psutil
-
-        try:
-            return int(psutil.Process(pid).memory_info().rss)
-        except (psutil.Error, OSError):
-            return 0
-
-
-def _own_record_bytes() -> int:
-    """The most this process has ever had resident, 0 where the system does not say."""
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    record = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return record if sys.platform == "darwin" else record * 1024
 
 
 def available_memory_bytes() -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ..values import Value
+from .work import NO_WORK, Work
 
 SCHEMA_VERSION = 2
 
@@ -120,44 +121,6 @@ class Bill(Value):
         )
 
 
-class Work(Value):
-    """What was done, in figures that do not depend on how fast or thrifty the machine is.
-
-    Tokens read, written, and not read again because a cache held them. `flops` are floating-point
-    operations (a multiply-add is two), None where they are not known; `flops_method` is "counted"
-    (torch's counter on the very shapes) or "expected" (from the number of parameters).
-    `bytes_moved` are bytes of weights and of key-value cache that the passes had to read: what
-    bounds decoding in small batches. `bytes_stored` are bytes written to be kept,
-    `bytes_transferred` bytes fetched over a network.
-    """
-
-    tokens_in: int = 0
-    tokens_out: int = 0
-    tokens_reused: int = 0
-    flops: float | None = None
-    flops_method: Literal["counted", "expected", ""] = ""
-    bytes_moved: float | None = None
-    bytes_stored: int = 0
-    bytes_transferred: int = 0
-
-    def __add__(self, other: Work) -> Work:
-        if self == Work():
-            return other
-        if other == Work():
-            return self
-        methods = {self.flops_method, other.flops_method}
-        return Work(
-            tokens_in=self.tokens_in + other.tokens_in,
-            tokens_out=self.tokens_out + other.tokens_out,
-            tokens_reused=self.tokens_reused + other.tokens_reused,
-            flops=_both(self.flops, other.flops),
-            flops_method="expected" if "expected" in methods else self.flops_method,
-            bytes_moved=_both(self.bytes_moved, other.bytes_moved),
-            bytes_stored=self.bytes_stored + other.bytes_stored,
-            bytes_transferred=self.bytes_transferred + other.bytes_transferred,
-        )
-
-
 def _both(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
 
@@ -170,7 +133,7 @@ class StageRecord(Value):
     reused: bool
     spent: Bill
     attributed: Bill
-    work: Work = Work()
+    work: Work = NO_WORK
     peak_memory_bytes: int | None = None
     artefact_bytes: int = 0
     details: dict[str, Any] = {}

@@ -6,16 +6,13 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ..errors import InputError, StorageError
 from ..files import read_json_lines, read_text, write_json, write_json_lines
-from .record import SCHEMA_VERSION, Record, ScoredAnswer
-
-if TYPE_CHECKING:
-    import pandas  # type: ignore[import-untyped]
+from .migrate import migrate
+from .record import Record, ScoredAnswer
 
 KEY_DIGITS = 8
 ANSWERS = ".answers.jsonl"
@@ -62,7 +59,8 @@ def load_records(path: Path | str) -> list[Record]:
     """All records under a folder (in order of their paths), or the one in a file.
 
     Other JSON files in a folder are passed over. Raises `StorageError` naming the file that is
-    damaged, or that a newer wattune has written.
+    damaged, or that a newer wattune has written. Records of older schemas are migrated in memory
+    (see `migrate`); their files stay as they are.
     """
     path = Path(path)
     if path.is_dir():
@@ -87,48 +85,6 @@ def load_answers(place: Path | str, record: Record) -> list[ScoredAnswer]:
     return answers
 
 
-def to_frame(records: Sequence[Record]) -> pandas.DataFrame:
-    """One row a record; the units stand in the column names (None where unknown).
-
-    Needs pandas. Raises `InputError` where it is not installed.
-    """
-    try:
-        import pandas
-    except ImportError as error:
-        raise InputError("a data frame needs pandas; run `pip install pandas`") from error
-    return pandas.DataFrame([_row(record) for record in records])
-
-
-def _row(record: Record) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "name": record.name,
-        "key": record.key,
-        "status": record.status,
-        "created_at": record.created_at,
-        "strategies": " + ".join(stage.strategy for stage in record.stages),
-        "answers": record.answers,
-        "prepare_energy_j": record.prepare.energy_j,
-        "prepare_duration_s": record.prepare.duration_s,
-        "spent_energy_j": record.spent.energy_j,
-        "spent_duration_s": record.spent.duration_s,
-        "latency_s": record.latency_s,
-        "tokens_in": record.work["answer"].tokens_in if "answer" in record.work else None,
-        "tokens_out": record.work["answer"].tokens_out if "answer" in record.work else None,
-        "artefact_bytes": record.artefact_bytes,
-        "carbon_place": record.carbon.place if record.carbon else None,
-        "carbon_g_per_kwh": record.carbon.intensity_g_per_kwh if record.carbon else None,
-    }
-    for metric, score in record.quality.items():
-        row[metric] = score.value
-        row[f"{metric}_low"], row[f"{metric}_high"] = score.low, score.high
-    for name, phase in record.phases.items():
-        row[f"{name}_energy_j"] = phase.energy_j
-        row[f"{name}_duration_s"] = phase.duration_s
-        row[f"{name}_peak_memory_bytes"] = phase.peak_memory_bytes
-        row[f"{name}_peak_gpu_memory_bytes"] = phase.peak_gpu_memory_bytes
-    return row
-
-
 def _read(path: Path, *, required: bool) -> Record | None:
     """The record in a file; None for other JSON, which is an error where a record is required.
 
@@ -149,15 +105,10 @@ def _read(path: Path, *, required: bool) -> Record | None:
         if required or answers_path(path).is_file():
             raise StorageError(f"{path}: not a record; a file written by a run is expected")
         return None
-    version = content["schema_version"]
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise StorageError(
-            f"{path}: written by a newer wattune (record schema {version}, this one reads up to "
-            f"{SCHEMA_VERSION}); a wattune with record schema {version} is needed, "
-            "run `pip install -U wattune`"
-        )
     try:
-        return Record.model_validate(content)
+        return Record.model_validate(migrate(content))
+    except StorageError as error:
+        raise StorageError(f"{path}: {error}") from error
     except ValidationError as error:
         raise StorageError(
             f"{path}: the record is damaged ({_first(error)}); delete it and run again"

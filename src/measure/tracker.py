@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from .components import mend_tdp
+from .counters import CounterWatch, choose_gpus
+
 SECONDS_BETWEEN_MEASUREMENTS = 15.0
 """codecarbon's own rhythm: it samples the load every second and adds energy up this often, well
 within the time after which a processor's energy counter wraps (minutes)."""
@@ -141,7 +144,11 @@ def visible_gpus() -> list[str] | None:
 
 
 def offline_tracker(capture: Capture) -> Tracker:
-    """A codecarbon tracker that asks no network, reads no configuration and writes no file."""
+    """A codecarbon tracker that asks no network, reads no configuration and writes no file.
+
+    Its `failures` are one line for each measurement that is not to be believed, as
+    ``component: reason`` where one component alone is concerned; its `watch` knows of counters.
+    """
     import codecarbon.emissions_tracker as module
     from codecarbon.external.hardware import GPU
 
@@ -153,24 +160,41 @@ def offline_tracker(capture: Capture) -> Tracker:
         def __init__(self, **arguments: Any) -> None:
             self.lock = threading.RLock()
             self.failures: list[str] = []
+            self.watch = CounterWatch()
+            self._before: list[str] = []
             super().__init__(**arguments)
 
         def _initialize_hardware_tracking(self) -> None:
-            super()._initialize_hardware_tracking()
-            # With nothing visible codecarbon would count every GPU of the machine; and its cache
-            # of hardware forgets an empty choice. So the choice is made again here.
-            gpus = [part for part in self._hardware if isinstance(part, GPU)]
-            if visible is not None and gpus:
-                gpus = [GPU.from_utils(list(visible))] if visible else []
-            self._hardware = [p for p in self._hardware if not isinstance(p, GPU)] + gpus
+            try:
+                super()._initialize_hardware_tracking()
+            except Exception as error:
+                # Of a dead GPU, say: the other components can be measured all the same.
+                if not self._hardware:
+                    raise
+                missing = "cpu" if any(isinstance(part, GPU) for part in self._hardware) else "gpu"
+                self.watch.refused[missing] = sentence(error)
+            if visible == []:  # codecarbon would count every GPU of the machine
+                self._hardware = [part for part in self._hardware if not isinstance(part, GPU)]
+                self.watch.refused.pop("gpu", None)
+            for part in self._hardware:
+                if isinstance(part, GPU) and part.num_gpus:
+                    reason = choose_gpus(part, visible)
+                    if reason:
+                        self.watch.refused["gpu"] = reason
+                mend_tdp(part)
 
         def _measure_power_and_energy(self) -> None:
             # Called by flush and by codecarbon's own timer; two at once would count time twice.
             with self.lock, quiet():
+                self.watch.prepare(self._hardware)
                 try:
                     super()._measure_power_and_energy()
+                    faults = self.watch.faults(self._hardware)
                 except Exception as error:
-                    self.failures.append(sentence(error))
+                    faults = [sentence(error)]
+                # What a measurement missed may be in the next one, which is then not right either.
+                self.failures += [*self._before, *faults]
+                self._before = faults
 
         def _monitor_power(self) -> None:
             with quiet():
@@ -215,7 +239,7 @@ def offline_tracker(capture: Capture) -> Tracker:
             api_call_interval=-1,
             allow_multiple_runs=True,
             tracking_mode="machine",  # process mode loses children that have exited
-            gpu_ids=visible or None,
+            gpu_ids=None,  # chosen above
         )
         return tracker
     finally:

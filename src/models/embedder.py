@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from .account import Account
 from .devices import preferred_device
 from .folders import check_folder
 from .quiet import quiet_hub, quiet_transformers
@@ -59,6 +61,14 @@ class Embedder:
             raise RuntimeError("this embedder was closed")
         return self._model
 
+    @functools.cached_property
+    def account(self) -> Account:
+        """What this embedder did, and what that was worth; outlives `close`.
+
+        Its tokens count in operations and bytes only: tokens read are the language model's.
+        """
+        return Account(self.model, "embedding")
+
     @property
     def dimensions(self) -> int:
         """The length of a vector."""
@@ -102,13 +112,14 @@ class Embedder:
         order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
         for start in range(0, len(order), REPORT_EVERY):
             part = order[start : start + REPORT_EVERY]
-            vectors[part] = encode(
-                [texts[index] for index in part],
-                batch_size=BATCH_ROWS,
-                show_progress_bar=False,
-                convert_to_numpy=True,
-                normalize_embeddings=True,
-            )
+            with self.account.watching(self.model):
+                vectors[part] = encode(
+                    [texts[index] for index in part],
+                    batch_size=BATCH_ROWS,
+                    show_progress_bar=False,
+                    convert_to_numpy=True,
+                    normalize_embeddings=True,
+                )
             if progress is not None:
                 progress(len(part))
         return vectors

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
+from ..measure.work import Tally
 from ..values import Value
 
 if TYPE_CHECKING:
@@ -20,12 +22,23 @@ class Generation(Value):
     """What was written for one prompt.
 
     `tokens_in` counts the prompt; `tokens_out` what was generated, up to and including the token
-    that ended it.
+    that ended it. `tokens_reused` are tokens of the prompt whose keys and values were there,
+    computed for another prompt of the same call.
     """
 
     text: str
     tokens_in: int
     tokens_out: int
+    tokens_reused: int = 0
+
+
+def tally_texts(made: Sequence[Generation]) -> Tally:
+    """The tokens of prompts and answers."""
+    return Tally(
+        tokens_in=sum(one.tokens_in for one in made),
+        tokens_out=sum(one.tokens_out for one in made),
+        tokens_reused=sum(one.tokens_reused for one in made),
+    )
 
 
 def plan_batches(
@@ -70,6 +83,17 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
     limit = min(map(len, prompts)) - 1
     count = next((i for i in range(limit) if low[i] != high[i]), limit)
     return count if count >= WORTH_SHARING else 0
+
+
+def check_window(prompts: Sequence[Sequence[int]], max_tokens: int, window: int | None) -> None:
+    """Raise `InputError` when a prompt with its answer exceeds the window, saying by how much."""
+    for number, prompt in enumerate(prompts, start=1):
+        if window is not None and len(prompt) + max_tokens > window:
+            raise InputError(
+                f"prompt {number} of {len(prompts)} has {len(prompt)} tokens and {max_tokens} "
+                f"are to be written: {len(prompt) + max_tokens - window} more than the "
+                f"model's context window of {window}; use fewer shots or passages"
+            )
 
 
 def generation_settings(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CannotRun, InputError
+from .account import Account
 from .chat import chat_ids
 from .devices import (
     check_dtype,
@@ -22,10 +24,12 @@ from .generation import (
     Generation,
     RowEnds,
     SharedPrefix,
+    check_window,
     generation_settings,
     pad_left,
     plan_batches,
     shared_prefix,
+    tally_texts,
 )
 from .loading import end_tokens, load_weights, open_tokenizer, with_adapter
 from .quiet import quiet_peft, quiet_transformers
@@ -115,15 +119,20 @@ class LocalModel:
         return self._model
 
     @property
+    def _inner(self) -> Any:
+        """The transformers model, without an adapter that wraps it."""
+        return self.model.get_base_model() if self._even else self.model
+
+    @functools.cached_property
+    def account(self) -> Account:
+        """What this model did since it was opened, and what that was worth; outlives `close`."""
+        return Account(self._inner, "answering")
+
+    @property
     def context_window(self) -> int | None:
         """The most tokens of prompt and answer together; None where the model names no limit."""
         window = getattr(self._config, "max_position_embeddings", None)
         return int(window) if window else None
-
-    @property
-    def vocabulary(self) -> int:
-        """The number of token ids that the model scores."""
-        return int(self._config.vocab_size)
 
     @property
     def end_tokens(self) -> frozenset[int]:
@@ -167,7 +176,7 @@ class LocalModel:
         if any(not text for text in stop):
             raise InputError("a stop string is empty; every stop string needs a character")
         prompts = [self.encode_chat(chat) for chat in messages]
-        self._check_window(prompts, max_tokens)
+        check_window(prompts, max_tokens, self.context_window)
         settings = generation_settings(max_tokens, temperature, top_p, self._ends, self._pad)
         waiting = plan_batches(
             [len(prompt) for prompt in prompts],
@@ -196,17 +205,11 @@ class LocalModel:
             answers.update(zip(batch, written, strict=True))
             if progress is not None:
                 progress(len(batch))
-        return [answers[index] for index in range(len(prompts))]
-
-    def _check_window(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
-        window = self.context_window
-        for number, prompt in enumerate(prompts, start=1):
-            if window is not None and len(prompt) + max_tokens > window:
-                raise InputError(
-                    f"prompt {number} of {len(prompts)} has {len(prompt)} tokens and {max_tokens} "
-                    f"are to be written: {len(prompt) + max_tokens - window} more than the "
-                    f"model's context window of {window}; use fewer shots or passages"
-                )
+        if shared is not None:  # the first prompt paid for what the others reused
+            answers[0] = answers[0].model_copy(update={"tokens_reused": 0})
+        made = [answers[index] for index in range(len(prompts))]
+        self.account.tally += tally_texts(made)
+        return made
 
     def _read(self, prefix: Sequence[int]) -> SharedPrefix:
         """A prefix that all prompts share, with its keys and values."""
@@ -214,7 +217,7 @@ class LocalModel:
         from transformers import DynamicCache
 
         cache = DynamicCache(config=self._config)
-        with quiet_transformers(), torch.inference_mode():
+        with quiet_transformers(), torch.inference_mode(), self.account.watching(self._inner):
             ids = torch.tensor([list(prefix)], device=self.device)
             self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return SharedPrefix(prefix, cache)
@@ -233,10 +236,8 @@ class LocalModel:
         """
         import torch
 
-        try:
+        with contextlib.suppress(torch.OutOfMemoryError), self.account.watching(self._inner):
             return self._write(prompts, settings, stop, seed, shared)
-        except torch.OutOfMemoryError:
-            pass
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
         return None
@@ -270,11 +271,13 @@ class LocalModel:
                 stopping_criteria=StoppingCriteriaList([ends]),
                 **cache,
             )
+        reused = len(shared.ids) if shared else 0
         return [
             Generation(
                 text=ends.text(row),
-                tokens_in=len(prompt) + (len(shared.ids) if shared else 0),
+                tokens_in=len(prompt) + reused,
                 tokens_out=len(ends.rows[row]),
+                tokens_reused=reused,
             )
             for row, prompt in enumerate(prompts)
         ]

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ..errors import CannotRun
+from ..measure.work import Tally
 from ..values import Value
 from .batches import IGNORED, AnswerCollator, TokenisedExample, columns
 
@@ -40,7 +41,10 @@ class TrainingSettings(Value):
 
 
 class TrainingResult(Value):
-    """What a training did: optimizer steps, tokens seen, and the loss as it went down."""
+    """What a training did: optimizer steps, tokens seen, and the loss as it went down.
+
+    `tally` are its forward and backward passes, of this process.
+    """
 
     steps: int
     examples: int
@@ -48,6 +52,7 @@ class TrainingResult(Value):
     trainable_parameters: int
     final_loss: float
     losses: tuple[tuple[int, float], ...]
+    tally: Tally = Tally()
 
 
 def train(
@@ -116,14 +121,15 @@ def train(
     losses = tuple(
         (int(row["step"]), float(row["loss"])) for row in trainer.state.log_history if "loss" in row
     )
-    epochs = settings.num_train_epochs
+    tokens = round(sum(example.length for example in examples) * settings.num_train_epochs)
     return TrainingResult(
         steps=int(outcome.global_step),
         examples=len(examples),
-        tokens=round(sum(example.length for example in examples) * epochs),
+        tokens=tokens,
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         final_loss=_mean_of_last(losses),
         losses=losses,
+        tally=trainer.tally + Tally(steps=int(outcome.global_step), tokens_in=tokens),
     )
 
 
@@ -156,6 +162,8 @@ def _trainer_class() -> Any:
     class AnswerTrainer(SFTTrainer):  # type: ignore[misc,unused-ignore]
         """Computes the head's 49k-word logits for answer columns only, and no other metrics."""
 
+        tally = Tally()
+
         def compute_loss(
             self,
             model: Any,
@@ -165,7 +173,9 @@ def _trainer_class() -> Any:
         ) -> Any:
             labels = inputs["labels"]
             first = int((labels != IGNORED).any(dim=0).nonzero()[0])
-            keep = labels.shape[1] - first + 1  # one column earlier predicts the first token
+            rows, length = labels.shape
+            keep = length - first + 1  # one column earlier predicts the first token
+            self.tally += Tally.of_pass(rows, length, heads=rows * keep)
             outputs = model(
                 input_ids=inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],

@@ -84,7 +84,7 @@ class Tuning(Strategy, TrainingSettings):
             progress=lambda done, of: ctx.progress(f"{self.type}: training", done, of),
         )
         shutil.rmtree(scratch, ignore_errors=True)
-        ctx.details.update(result.plain())
+        ctx.details.update({k: v for k, v in result.plain().items() if k != "tally"})
         return result
 
     @abstractmethod
@@ -104,7 +104,8 @@ class LoRA(Tuning, LoraSettings):
         settings = LoraSettings(**{name: getattr(self, name) for name in LoraSettings.model_fields})
         base, bf16 = session.training_model(trains_base=False)
         model = add_lora(base, settings, seed=ctx.seed)
-        self._train(model, tokenizer, examples, ctx, bf16)
+        result = self._train(model, tokenizer, examples, ctx, bf16)
+        session.book_training(model, result.tally)
         model.save_pretrained(str(ctx.workdir))
         # Its template names the folder it was trained from, which is nobody's business.
         (ctx.workdir / "README.md").unlink(missing_ok=True)
@@ -125,7 +126,8 @@ class FullFineTuning(Tuning):
         tokenizer, examples = self._examples(system, ctx)
         session = ctx.open(system)
         model, bf16 = session.training_model(trains_base=True)
-        self._train(model, tokenizer, examples, ctx, bf16)
+        result = self._train(model, tokenizer, examples, ctx, bf16)
+        session.book_training(model, result.tally)  # before saving casts the weights
         session.save_weights(model, ctx.workdir)
 
     def attach(self, system: System, stage: Stage) -> System:

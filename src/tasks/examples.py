@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from ..values import digest
 from .faults import Faults, kind_of
 from .task import REFUSAL, Example, Split, Task
 
-FIELDS = ("id", "question", "answers", "kind", "tags", "evidence", "group")
+FIELDS = ("id", "question", "answers", "kind", "tags", "evidence", "group", "format")
 SHARES = (0.60, 0.15, 0.25)
 """Train, validation and test shares of a file that has no splits of its own."""
 UNANSWERABLE = "unanswerable"
@@ -47,6 +48,7 @@ class ExampleReader:
         kind = self._text(row, "kind", place)
         name = self._text(row, "id", place)
         group = self._text(row, "group", place)
+        pattern = self._pattern(row, place)
         answers = self._texts(row, "answers", place)
         tags, evidence = self._texts(row, "tags", place), self._texts(row, "evidence", place)
         if not answers and kind == UNANSWERABLE:
@@ -71,6 +73,7 @@ class ExampleReader:
             tags=tags,
             evidence=evidence,
             group=group,
+            format=pattern,
         )
 
     def _claim(self, name: str | None, place: str, content: list[Any]) -> str | None:
@@ -97,6 +100,14 @@ class ExampleReader:
             self.faults.add(f"{place}: {key} is empty")
             return None
         return value.strip()
+
+    def _pattern(self, row: Mapping[Any, Any], place: str) -> str | None:
+        pattern = self._text(row, "format", place)
+        try:
+            re.compile(pattern or "")
+        except (re.error, OverflowError, RecursionError) as error:
+            self.faults.add(f'{place}: format "{pattern}" is no regular expression ({error})')
+        return pattern
 
     def _texts(self, row: Mapping[Any, Any], key: str, place: str) -> tuple[str, ...]:
         value = row.get(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..values import Value, digest
 from .hierarchy import Entity
@@ -18,7 +18,8 @@ class Example(Value):
     """One question with its accepted answers, the first being canonical.
 
     `evidence` names the documents an answer follows from; `group` is shared by rewordings of one
-    question; `kind` and `tags` divide the report.
+    question; `kind` and `tags` divide the report; `format` is a regular expression that the whole
+    answer must match.
     """
 
     id: str
@@ -28,6 +29,14 @@ class Example(Value):
     tags: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     group: str | None = None
+    format: str | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON types; `format` only where there is one, so that digests stay as they were."""
+        content = super().plain()
+        if self.format is None:
+            del content["format"]
+        return content
 
 
 class Document(Value):

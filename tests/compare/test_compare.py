@@ -68,9 +68,9 @@ def rows(text: str) -> list[dict[str, str]]:
 def test_csv_holds_the_figures_of_the_record_with_their_units() -> None:
     (row,) = rows(compare([record()]).to_csv())
     assert (row["run"], row["status"]) == ("lora", "done")
-    figures = {
-        key: float(value) for key, value in row.items() if key not in ("run", "status", "reason")
-    }
+    assert (row["seed"], row["group"], row["cost_group"]) == ("0", "A", "1")
+    words = ("run", "status", "reason", "seed", "group", "cost_group")
+    figures = {key: float(value) for key, value in row.items() if key not in words}
     # 360 J for 20 answers: 18 J or 0.005 Wh each, 36 J for each of the 10 right ones;
     # (7200 + 100 + 18 * 1000) J at 50 g/kWh.
     assert figures == pytest.approx(
@@ -192,15 +192,13 @@ def test_records_of_one_name_are_told_apart_by_key() -> None:
     assert [row[0] for row in quality.rows[:3]] == ["lora#aaaaaa", "lora#bbbbbb", "rag"]
 
 
-def test_different_questions_and_no_records_are_refused() -> None:
-    other = record("rag", task={"name": "ferry", "items": "abcdefghij"})
-    with pytest.raises(InputError, match=r"different questions: ferry \(01234567\), ferry \(abcd"):
-        compare([record(), other])
+def test_no_records_are_refused_and_unfinished_ones_stand_alone() -> None:
     with pytest.raises(InputError, match="no records to compare"):
         compare([])
-    unfinished = skipped().model_copy(update={"task": other.task})
-    assert len(compare([record(), unfinished]).records) == 2
+    unfinished = skipped().model_copy(update={"task": {"name": "ferry", "items": "abcdefghij"}})
+    assert len(compare([record(), unfinished]).groups) == 1
     assert compare([skipped()]).tables()[0].rows == (("huge", "skipped: needs 80 GB | has 24"),)
+    assert compare([skipped()]).notes() == []
 
 
 def test_it_needs_no_torch() -> None:

@@ -110,6 +110,11 @@ def test_grams_of_a_kilowatt_hour() -> None:
     assert emissions_g(1.0, None) is None
 
 
+def test_the_data_centre_s_overhead_counts() -> None:
+    carbon = Carbon(place="x", intensity_g_per_kwh=56.0, source="x", pue=1.25)
+    assert emissions_g(3.6e6, carbon) == pytest.approx(70.0)
+
+
 def test_reading_a_place_does_not_import_codecarbon() -> None:
     import subprocess
 

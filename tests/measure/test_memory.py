@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ MIB = 1 << 20
 
 
 def peak(sampler: MemorySampler) -> int:
-    found, _ = sampler.stop()
+    found = sampler.stop().resident_bytes
     assert found is not None
     return found
 
@@ -75,23 +76,59 @@ def test_a_child_process_is_counted() -> None:
     ) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        time.sleep(0.8)  # children are looked for every half second
+        time.sleep(0.8)  # children are looked for at a thrifty pace
         child.communicate(b"\n")
     assert peak(sampler) >= before + 70 * MIB
 
 
-def test_the_sampling_thread_ends_with_the_last_sampler() -> None:
-    import threading
+def test_the_sampling_thread_ends_with_the_last_sampler_or_meter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watcher = memory_module._Watcher()
+    monkeypatch.setattr(memory_module, "_watcher", watcher)
+    first, second = MemorySampler(), MemorySampler()
+    first.start()
+    second.start()
+    thread = watcher._thread
+    assert thread is not None
+    memory_module.keep_sampling_thread()
+    first.stop()
+    second.stop()
+    second.stop()
+    assert watcher._thread is thread  # a meter keeps it between phases
+    first.start()
+    assert watcher._thread is thread
+    first.stop()
+    memory_module.let_sampling_thread_go()
+    assert not thread.is_alive()
+    second.start()
+    assert watcher._thread is not None
+    second.stop()
+    assert watcher._thread is None
 
+
+def test_without_a_thread_the_ends_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(memory_module, "_watcher", memory_module._Watcher())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
     sampler = MemorySampler()
     sampler.start()
-    assert any(thread.name == "wattune-memory" for thread in threading.enumerate())
-    sampler.stop()
-    for _ in range(20):
-        if not any(thread.name == "wattune-memory" for thread in threading.enumerate()):
-            break
-        time.sleep(0.05)
-    assert not any(thread.name == "wattune-memory" for thread in threading.enumerate())
+    assert peak(sampler) > 10 * MIB
+
+
+def test_peaks_so_far_leave_the_sampler_running() -> None:
+    sampler = MemorySampler()
+    sampler.start()
+    early = sampler.peaks()
+    block = np.ones(48 * MIB, dtype=np.uint8)
+    block[::4096] = 2
+    assert early.resident_bytes is not None
+    assert early.memory_percent is not None
+    assert 0 < early.memory_percent <= 100
+    later = sampler.stop()
+    assert (later.resident_bytes or 0) >= early.resident_bytes + 40 * MIB
 
 
 class FakeCuda:
@@ -129,8 +166,8 @@ def test_gpu_peaks_of_nested_phases(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda.allocate(0, -200)
     inner.start()
     cuda.allocate(1, 150)
-    assert inner.stop()[1] == 150
-    assert outer.stop()[1] == 300
+    assert inner.stop().gpu_bytes == 150
+    assert outer.stop().gpu_bytes == 300
     release_memory()
     assert cuda.now == [0, 0]
 
@@ -139,7 +176,7 @@ def test_no_cuda_no_gpu_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_module, "cuda_in_use", lambda: False)
     sampler = MemorySampler()
     sampler.start()
-    assert sampler.stop()[1] is None
+    assert sampler.stop().gpu_bytes is None
 
 
 def test_available_memory() -> None:

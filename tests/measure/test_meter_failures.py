@@ -11,8 +11,8 @@ import pytest
 
 from wattune.measure import components as components_module
 from wattune.measure.components import components_of, description_of
-from wattune.measure.meter import Meter, add_phases
-from wattune.measure.record import Energy, Phase, Provenance
+from wattune.measure.meter import Meter
+from wattune.measure.record import Phase
 from wattune.measure.tracker import Capture, offline_tracker, visible_gpus
 
 KWH = 1 / 3.6e6
@@ -64,7 +64,6 @@ class FakeTracker:
     def __init__(self, capture: Capture, *, hardware: list[object], flush: Callable[[int], Any]):
         self._hardware = hardware
         self.capture, self.flushes, self.figure = capture, 0, flush
-        self.stopped = 0
 
     def start(self) -> None:
         pass
@@ -78,7 +77,6 @@ class FakeTracker:
         return 0.0
 
     def stop(self) -> float | None:
-        self.stopped += 1
         return 0.0
 
 
@@ -91,17 +89,12 @@ def ticking() -> Callable[[], float]:
     return lambda: float(next(seconds))
 
 
-def fake_meter(
-    flush: Callable[[int], Any], hardware: list[object] | None = None
-) -> tuple[Meter, list[FakeTracker]]:
-    made: list[FakeTracker] = []
-
+def fake_meter(flush: Callable[[int], Any], hardware: list[object] | None = None) -> Meter:
     def factory(capture: Capture) -> FakeTracker:
         parts = [RAM(), CPU()] if hardware is None else hardware
-        made.append(FakeTracker(capture, hardware=parts, flush=flush))
-        return made[0]
+        return FakeTracker(capture, hardware=parts, flush=flush)
 
-    return Meter(clock=ticking(), tracker_factory=factory), made
+    return Meter(clock=ticking(), tracker_factory=factory)
 
 
 def failed(phase: Phase) -> str:
@@ -113,20 +106,6 @@ def failed(phase: Phase) -> str:
         assert energy.provenance == "failed"
         assert energy.detail
     return phase.components["cpu"].detail
-
-
-def test_cumulative_kwh_become_joules_of_the_phase() -> None:
-    meter, made = fake_meter(lambda n: totals(cpu=10.0 * n, ram=3.0 * n))
-    with meter.phase("work") as phase:
-        pass
-    assert phase.result.duration_s == 1.0
-    assert phase.result.components["cpu"].energy_j == pytest.approx(10.0)
-    assert phase.result.components["ram"].energy_j == pytest.approx(3.0)
-    assert phase.result.energy_j == pytest.approx(13.0)
-    assert "gpu" not in phase.result.components
-    meter.close()
-    meter.close()
-    assert made[0].stopped == 1
 
 
 def test_a_factory_that_raises() -> None:
@@ -155,7 +134,7 @@ def raise_at(number: int) -> Callable[[int], Any]:
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_a_flush_that_raises(number: int) -> None:
     # The first two flushes belong to the start, then one at each end of the phase.
-    meter, _ = fake_meter(raise_at(number))
+    meter = fake_meter(raise_at(number))
     with meter.phase("work") as phase:
         pass
     assert "sensor gone" in failed(phase.result)
@@ -163,7 +142,7 @@ def test_a_flush_that_raises(number: int) -> None:
 
 @pytest.mark.parametrize("nothing", [None, totals(math.nan, 1.0)])
 def test_a_flush_that_gives_nothing(nothing: Any) -> None:
-    meter, _ = fake_meter(lambda n: totals(n, n) if n < 4 else nothing)
+    meter = fake_meter(lambda n: totals(n, n) if n < 4 else nothing)
     with meter.phase("work") as phase:
         pass
     assert "energy tracker gave" in failed(phase.result)
@@ -175,18 +154,18 @@ def test_a_failure_within_the_phase_fails_it_and_the_phase_around_but_not_the_ne
             raise RuntimeError("hiccup")
         return totals(n, n)
 
-    meter, _ = fake_meter(flush)  # flushes 1, 2: start; 3: outer begins; 4, 5: inner; 6: outer ends
+    meter = fake_meter(flush)  # flushes 1, 2: start; 3: outer begins; 4, 5: inner; 6: outer ends
     with meter.phase("outer") as outer, meter.phase("inner") as inner:
         pass
     with meter.phase("next") as after:
         pass
     failed(inner.result)
-    assert "within the phase" in failed(outer.result)
+    assert "hiccup" in failed(outer.result)
     assert after.result.energy_j == pytest.approx(2.0)
 
 
 def test_an_energy_that_stands_still_was_not_measured() -> None:
-    meter, _ = fake_meter(lambda n: totals(cpu=5.0, ram=2.0 * n))
+    meter = fake_meter(lambda n: totals(cpu=5.0, ram=2.0 * n))
     with meter.phase("work") as phase:
         pass
     cpu = phase.result.components["cpu"]
@@ -195,7 +174,7 @@ def test_an_energy_that_stands_still_was_not_measured() -> None:
 
 
 def test_a_counter_that_was_reset_gives_no_negative_energy() -> None:
-    meter, _ = fake_meter(lambda n: totals(cpu=-5.0 * n, ram=2.0 * n))
+    meter = fake_meter(lambda n: totals(cpu=-5.0 * n, ram=2.0 * n))
     with meter.phase("work") as phase:
         pass
     assert phase.result.components["cpu"].provenance == "failed"
@@ -242,7 +221,6 @@ def test_a_failed_measurement_in_codecarbons_timer_fails_the_phase(
 @pytest.mark.parametrize(
     ("part", "name", "provenance"),
     [
-        (CPU("intel_rapl"), "cpu", "counter"),
         (CPU("windows_emi"), "cpu", "counter"),
         (CPU("intel_power_gadget"), "cpu", "integrated_power"),
         (CPU("cpu_load"), "cpu", "modelled_load"),
@@ -277,7 +255,7 @@ def test_no_gpu_gives_no_component_and_cuda_without_figures_fails(
     assert components_of(tracker)["gpu"].provenance == "failed"
 
 
-def test_tdp_source_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tdp_source_is_told() -> None:
     unknown = description_of(SimpleNamespace(_hardware=[CPU(tdp=8, model="Nobody's 1")]))
     assert unknown["cpu_tdp_w"] == 8
     assert "fallback" in unknown["cpu_tdp_source"]
@@ -287,7 +265,7 @@ def test_tdp_source_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gpu_energy_of_a_phase() -> None:
-    meter, _ = fake_meter(lambda n: totals(n, n, 100.0 * n), [RAM(), CPU(), GPU(device())])
+    meter = fake_meter(lambda n: totals(n, n, 100.0 * n), [RAM(), CPU(), GPU(device())])
     with meter.phase("work") as phase:
         pass
     assert phase.result.components["gpu"].energy_j == pytest.approx(100.0)
@@ -315,32 +293,3 @@ def test_visible_gpus(
     if value is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert visible_gpus() == expected
-
-
-def phase_of(energy_j: float | None, provenance: Provenance, **changes: Any) -> Phase:
-    parts = {"cpu": Energy(energy_j=energy_j, provenance=provenance, detail=provenance)}
-    return Phase(duration_s=1.0, energy_j=energy_j, components=parts).model_copy(update=changes)
-
-
-def test_add_phases() -> None:
-    total = add_phases(
-        [
-            phase_of(2.0, "counter", peak_memory_bytes=7, below_resolution=True),
-            phase_of(3.0, "modelled_load", peak_memory_bytes=5, error="ValueError"),
-        ]
-    )
-    assert (total.duration_s, total.energy_j) == (2.0, 5.0)
-    assert total.components["cpu"].provenance == "modelled_load"
-    assert (total.peak_memory_bytes, total.peak_gpu_memory_bytes) == (7, None)
-    assert (total.below_resolution, total.error) == (False, "ValueError")
-
-
-def test_add_phases_keeps_unknown_unknown() -> None:
-    total = add_phases([phase_of(2.0, "counter"), phase_of(None, "failed")])
-    assert total.energy_j is None
-    assert total.components["cpu"].energy_j is None
-    assert total.components["cpu"].provenance == "failed"
-
-
-def test_adding_nothing_costs_nothing() -> None:
-    assert add_phases([]) == Phase(duration_s=0.0, energy_j=0.0)

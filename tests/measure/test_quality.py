@@ -13,7 +13,7 @@ from wattune.measure.quality import (
     contained,
     exact_match,
     normalise,
-    refused,
+    rouge_l,
     score,
     token_f1,
 )
@@ -84,7 +84,7 @@ def test_examples(
     assert contained(prediction, golds) == inside
 
 
-@pytest.mark.parametrize("metric", list(METRICS.values()))
+@pytest.mark.parametrize("metric", [token_f1, exact_match, contained])
 @pytest.mark.parametrize("gold", ["The A", "A", "the", "+", "?!", "...", "", "  "])
 @pytest.mark.parametrize("prediction", ["", "an", "boat", ".", "C", "an apple"])
 def test_an_emptied_gold_matches_nothing_else(metric: object, gold: str, prediction: str) -> None:
@@ -116,36 +116,19 @@ def test_the_best_gold_counts() -> None:
 
 
 def test_score_names_the_metrics() -> None:
-    assert score("two", ["two"], ["exact_match", "contained"]) == {
+    assert score("two", ["two"], ["exact_match", "contained", "recall@5"]) == {
         "exact_match": 1.0,
         "contained": 1.0,
     }
     with pytest.raises(InputError, match='did you mean "token_f1"'):
         score("two", ["two"], ["token_f2"])
-    with pytest.raises(InputError, match="no accepted answer"):
-        score("two", [], ["token_f1"])
+    for metric in METRICS.values():
+        with pytest.raises(InputError, match="no accepted answer"):
+            metric("two", [])
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("I do not know.", True),
-        ("i do not know", True),
-        ("I don't know.", True),
-        ("I don’t know", True),
-        ("I do not know. The passages do not say.", True),
-        ("I do not know\nQuestion:", True),
-        ("I do not know the date, but 1999 is likely", False),
-        ("1999", False),
-        ("", False),
-        ("I know.", False),
-    ],
-)
-def test_refused(text: str, expected: bool) -> None:
-    assert refused(text, "I do not know.") is expected
-
-
-def test_a_refusal_of_two_sentences_and_an_empty_one() -> None:
-    assert refused("No answer. Ask the office. Bye.", "No answer. Ask the office.")
-    assert not refused("No answer. Ask me.", "No answer. Ask the office.")
-    assert not refused("anything", "")
+def test_rouge_l_has_no_tokens_in_other_scripts_and_says_so() -> None:
+    assert rouge_l("東京", ["東京"]) is None
+    assert rouge_l("Tokyo", ["東京", "Tokyo"]) == 1.0
+    assert rouge_l("", ["Tokyo"]) == 0.0
+    assert rouge_l("a b c d", ["a c x d"]) == 0.75

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from wattune.errors import InputError
-from wattune.measure.statistics import bootstrap_mean, questions_needed
+from wattune.measure.statistics import (
+    Spread,
+    between_seeds,
+    bootstrap_mean,
+    detectable_difference,
+    mean_over_seeds,
+    questions_needed,
+)
 
 
 def test_the_interval_is_near_the_normal_one() -> None:
@@ -95,3 +102,37 @@ def test_that_many_questions_have_the_power() -> None:
 def test_impossible_questions(arguments: dict[str, float]) -> None:
     with pytest.raises(InputError, match="questions needed"):
         questions_needed(**arguments)
+
+
+def test_the_detectable_difference_is_the_one_that_needs_so_many_questions() -> None:
+    # (1.95996 + 0.84162) * 0.45 / sqrt(636), by hand.
+    least = 2.80158 * 0.45 / math.sqrt(636)
+    assert detectable_difference(636, 0.45) == pytest.approx(least, rel=1e-5)
+    for n, sd, alpha in [(24, 0.3, 0.05), (200, 0.45, 0.05 / 63), (5000, 0.1, 0.01)]:
+        least = detectable_difference(n, sd, alpha=alpha)
+        assert questions_needed(least * 1.001, sd, alpha=alpha) <= n
+        assert questions_needed(least * 0.999, sd, alpha=alpha) > n - 1
+    assert detectable_difference(10, 0.0) == 0
+    with pytest.raises(InputError, match="0 questions"):
+        detectable_difference(0, 0.5)
+
+
+def test_seeds_are_one_spread_and_questions_another() -> None:
+    assert between_seeds([0.5]) is None
+    assert between_seeds([]) is None
+    assert between_seeds([0.25, 0.5, 0.75]) == Spread(sd=0.25, low=0.25, high=0.75, n=3)
+    # Seeds that only trade questions have the same mean: no spread between them, and one over
+    # questions that is narrower than a single seed's.
+    first, second = [0.0, 1.0] * 50, [1.0, 0.0] * 50
+    mean = mean_over_seeds([first, second])
+    assert mean == (0.5,) * 100
+    joint = bootstrap_mean([score for score in mean if score is not None])
+    assert joint.high - joint.low < bootstrap_mean(first).high - bootstrap_mean(first).low
+
+
+def test_a_question_counts_where_every_seed_has_a_score_of_it() -> None:
+    assert mean_over_seeds([[1.0, None, 0.0], [0.0, 1.0, 0.0]]) == (0.5, None, 0.0)
+    with pytest.raises(InputError, match=r"2 seeds with \[1, 2\] questions"):
+        mean_over_seeds([[1.0], [1.0, 0.0]])
+    with pytest.raises(InputError, match="at least one seed"):
+        mean_over_seeds([])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from wattune.measure.store import (
     find_record,
     load_answers,
     load_records,
-    to_frame,
     write_record,
 )
 
@@ -113,6 +111,9 @@ def test_other_json_in_a_folder_is_passed_over(tmp_path: Path) -> None:
         lambda text: text[: len(text) // 2],
         lambda text: text.replace('"phases"', '"fases"'),
         lambda text: text.replace('"counter"', '"guessed"'),
+        lambda text: text.replace('"name"', '"surplus": 1, "name"'),
+        lambda text: text.replace('"schema_version": 2', '"schema_version": "2"'),
+        lambda text: text.replace('"schema_version": 2', '"schema_version": 0'),
         lambda text: "",
         lambda text: "[]",
     ],
@@ -129,8 +130,19 @@ def test_a_newer_schema_says_what_is_needed(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["schema_version"], content["new_field"] = 99, 1
     path.write_text(json.dumps(content))
-    with pytest.raises(StorageError, match="record schema 99 is needed"):
+    with pytest.raises(StorageError, match=r"rag-01234567\.json: .*record schema 99 is needed"):
         load_records(tmp_path)
+
+
+def test_an_older_schema_is_read_and_its_file_left(tmp_path: Path) -> None:
+    path = write_record(tmp_path, Record(name="rag", key=KEY), [])
+    content = {"schema_version": 1, "name": "rag", "key": KEY, "tokens": {"tokens_in": 7}}
+    path.write_text(json.dumps(content))
+    found = find_record(tmp_path, "rag", KEY)
+    assert found is not None
+    assert found.work["answer"].tokens_in == 7
+    assert load_records(tmp_path) == [found]
+    assert json.loads(path.read_text()) == content
 
 
 def test_missing_places(tmp_path: Path) -> None:
@@ -146,19 +158,3 @@ def test_a_damaged_answer_is_named(tmp_path: Path) -> None:
     file.write_text(file.read_text() + '{"id": "q2"}\n')
     with pytest.raises(StorageError, match=r"jsonl:2: not an answer"):
         load_answers(tmp_path, record())
-
-
-def test_a_frame_has_units_in_its_names() -> None:
-    frame = to_frame([record(), record(name="lora", carbon=None)])
-    assert list(frame["name"]) == ["rag", "lora"]
-    assert frame["answer_energy_j"].tolist() == [2.0, 2.0]
-    assert frame["token_f1_low"].tolist() == [0.4, 0.4]
-    assert frame["prepare_energy_j"].isna().all()
-    assert frame["carbon_g_per_kwh"].isna().tolist() == [False, True]
-    assert to_frame([]).empty
-
-
-def test_a_frame_needs_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(InputError, match="pip install pandas"):
-        to_frame([record()])

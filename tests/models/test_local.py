@@ -248,7 +248,8 @@ def test_a_prefix_read_once_changes_nothing(
     assert read[0] > 30
     alone = [model.generate([chat], max_tokens=12)[0] for chat in asked]
     assert len(read) == 1  # one prompt has nobody to share with
-    assert together == alone
+    assert [one.tokens_reused for one in together] == [0, *[read[0]] * (len(asked) - 1)]
+    assert [one.model_copy(update={"tokens_reused": 0}) for one in together] == alone
 
 
 def test_bfloat16_is_taken_only_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def test_shots_are_spread_over_kinds_and_drawn_by_the_seed(ferry: Any) -> None:
 
 
 def test_shots_stand_in_every_prompt_but_their_own(runner: Any, ferry: Any, base: Any) -> None:
-    system, (bill,) = runner.prepare(job(ferry, base, Prompt(shots=3)))
+    system, (bill,) = runner.builder.prepare(job(ferry, base, Prompt(shots=3)))
     assert bill.strategy == "prompt"
     assert len(system.shots) == 3
     own = next(e for e in ferry.train if e.id == system.shots[1].id)
@@ -41,7 +41,7 @@ def test_shots_stand_in_every_prompt_but_their_own(runner: Any, ferry: Any, base
 
 def test_without_shots_only_the_prompt_changes(runner: Any, ferry: Any, base: Any) -> None:
     steps = (Prompt(instruction="Be brief."), Prompt(question="Q: {question}"))
-    system, bills = runner.prepare(job(ferry, base, *steps))
+    system, bills = runner.builder.prepare(job(ferry, base, *steps))
     assert bills == []
     assert system.prompt.instruction == "Be brief."  # kept by the second
     assert system.prompt.question == "Q: {question}"
@@ -49,13 +49,15 @@ def test_without_shots_only_the_prompt_changes(runner: Any, ferry: Any, base: An
 
 
 def test_changing_the_instruction_reuses_the_shots(runner: Any, ferry: Any, base: Any) -> None:
-    _, (first,) = runner.prepare(job(ferry, base, Prompt(shots=2)))
-    _, (second,) = runner.prepare(job(ferry, base, Prompt(shots=2, instruction="Be brief.")))
-    _, (third,) = runner.prepare(job(ferry, base, Prompt(shots=2), seed=1))
+    _, (first,) = runner.builder.prepare(job(ferry, base, Prompt(shots=2)))
+    _, (second,) = runner.builder.prepare(
+        job(ferry, base, Prompt(shots=2, instruction="Be brief."))
+    )
+    _, (third,) = runner.builder.prepare(job(ferry, base, Prompt(shots=2), seed=1))
     assert second.key == first.key != third.key
     assert (first.reused, second.reused, third.reused) == (False, True, False)
 
 
 def test_more_shots_than_examples_cannot_run(runner: Any, ferry: Any, base: Any) -> None:
     with pytest.raises(CannotRun, match=r"prompt\.shots is 3 and the task has 2 training"):
-        runner.prepare(job(replace(ferry, train=ferry.train[:2]), base, Prompt(shots=3)))
+        runner.builder.prepare(job(replace(ferry, train=ferry.train[:2]), base, Prompt(shots=3)))

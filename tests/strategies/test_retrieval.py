@@ -25,7 +25,7 @@ def job(ferry: Any, base: Any, *steps: Any) -> Job:
 def test_the_nearest_chunks_stand_in_the_prompt_and_are_cited(
     runner: Any, ferry: Any, base: Any, rag: RAG
 ) -> None:
-    system, (bill,) = runner.prepare(job(ferry, base, rag))
+    system, (bill,) = runner.builder.prepare(job(ferry, base, rag))
     session = runner.pool.open(system)
     (rendered,) = session.render([ferry.test[0]])
     least = rendered.passages[1]
@@ -45,17 +45,19 @@ def test_the_nearest_chunks_stand_in_the_prompt_and_are_cited(
 def test_k_belongs_to_asking_and_chunks_to_building(
     runner: Any, ferry: Any, base: Any, rag: RAG
 ) -> None:
-    _, (first,) = runner.prepare(job(ferry, base, rag))
-    system, (more,) = runner.prepare(job(ferry, base, rag.model_copy(update={"k": 3})))
-    _, (cut,) = runner.prepare(job(ferry, base, rag.model_copy(update={"chunk_tokens": 30})))
+    _, (first,) = runner.builder.prepare(job(ferry, base, rag))
+    system, (more,) = runner.builder.prepare(job(ferry, base, rag.model_copy(update={"k": 3})))
+    _, (cut,) = runner.builder.prepare(
+        job(ferry, base, rag.model_copy(update={"chunk_tokens": 30}))
+    )
     assert (more.key, more.reused) == (first.key, True)
     assert (cut.key != first.key, cut.reused) == (True, False)
     assert len(runner.pool.open(system).render([ferry.test[0]])[0].passages) == 3
 
 
 def test_rag_and_tree_rag_share_one_index(runner: Any, ferry: Any, base: Any, rag: RAG) -> None:
-    _, (index,) = runner.prepare(job(ferry, base, rag))
-    system, bills = runner.prepare(job(ferry, base, TreeRAG(rag=rag)))
+    _, (index,) = runner.builder.prepare(job(ferry, base, rag))
+    system, bills = runner.builder.prepare(job(ferry, base, TreeRAG(rag=rag)))
     assert [(bill.strategy, bill.reused) for bill in bills] == [("rag", True), ("tree_rag", False)]
     assert bills[0].key == index.key
     # Reused costs this run nothing; the comparison still charges what it cost when it was made.
@@ -72,7 +74,7 @@ def test_rag_and_tree_rag_share_one_index(runner: Any, ferry: Any, base: Any, ra
 def test_the_tree_speaks_first_and_is_silent_where_nothing_is_named(
     runner: Any, ferry: Any, base: Any, rag: RAG
 ) -> None:
-    system, _ = runner.prepare(job(ferry, base, TreeRAG(rag=rag)))
+    system, _ = runner.builder.prepare(job(ferry, base, TreeRAG(rag=rag)))
     session = runner.pool.open(system)
     named, silent = session.render(
         [example for example in ferry.test if example.id in ("test-mate", "test-moon")]
@@ -84,7 +86,7 @@ def test_the_tree_speaks_first_and_is_silent_where_nothing_is_named(
 
 
 def test_the_tree_alone_needs_no_index(runner: Any, ferry: Any, base: Any) -> None:
-    system, (bill,) = runner.prepare(job(ferry, base, TreeRAG(rag=None, max_words=12)))
+    system, (bill,) = runner.builder.prepare(job(ferry, base, TreeRAG(rag=None, max_words=12)))
     assert bill.strategy == "tree_rag"
     (rendered,) = runner.pool.open(system).render([ferry.test[8]])
     (passage,) = rendered.passages
@@ -95,17 +97,17 @@ def test_what_a_task_has_not_got_cannot_be_used(
     runner: Any, ferry: Any, base: Any, rag: RAG
 ) -> None:
     with pytest.raises(CannotRun, match="rag needs documents and the task has none"):
-        runner.prepare(job(replace(ferry, documents=()), base, rag))
+        runner.builder.prepare(job(replace(ferry, documents=()), base, rag))
     with pytest.raises(CannotRun, match="tree_rag needs a hierarchy and the task has none"):
-        runner.prepare(job(replace(ferry, hierarchy=None), base, TreeRAG(rag=None)))
+        runner.builder.prepare(job(replace(ferry, hierarchy=None), base, TreeRAG(rag=None)))
 
 
 def test_a_changed_page_makes_another_index(runner: Any, ferry: Any, base: Any, rag: RAG) -> None:
-    _, (first,) = runner.prepare(job(ferry, base, rag))
+    _, (first,) = runner.builder.prepare(job(ferry, base, rag))
     pages = list(ferry.documents)
     pages[0] = pages[0].model_copy(update={"text": pages[0].text + " And one more sentence."})
     changed = replace(ferry, documents=tuple(pages))
-    _, (second,) = runner.prepare(job(changed, base, rag))
+    _, (second,) = runner.builder.prepare(job(changed, base, rag))
     assert second.key != first.key
     manifest = json.loads((runner.stages.root / first.key / "stage.json").read_text())
     assert manifest["inputs"]["documents"] == ferry.part_digest("documents")

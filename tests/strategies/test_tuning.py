@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from wattune import RAG, FullFineTuning, LoRA, Prompt, TreeRAG
+from wattune.builder import Builder, _inputs
 from wattune.errors import CannotRun
 from wattune.job import Job
-from wattune.runner import Runner, _inputs
 from wattune.strategies.tuning import Tuning
 from wattune.values import digest
 
@@ -42,7 +42,7 @@ def test_tuning_learns_and_leaves_the_base_alone(
     runner: Any, small: Any, base: Any, chat_model: Path, strategy: Tuning
 ) -> None:
     before = sums(chat_model)
-    system, (bill,) = runner.prepare(job(small, base, strategy))
+    system, (bill,) = runner.builder.prepare(job(small, base, strategy))
     assert sums(chat_model) == before
     losses = [loss for _, loss in bill.details["losses"]]
     assert bill.details["steps"] == len(losses) == 6
@@ -68,17 +68,17 @@ def test_lora_serves_t_rag_too_and_is_billed_to_both(
     runner: Any, small: Any, base: Any, embedder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[str] = []
-    build = Runner._build
+    build = Builder._build
 
-    def spy(self: Runner, strategy: Any, *rest: Any) -> Any:
+    def spy(self: Builder, strategy: Any, *rest: Any) -> Any:
         built.append(strategy.type)
         return build(self, strategy, *rest)
 
-    monkeypatch.setattr(Runner, "_build", spy)
+    monkeypatch.setattr(Builder, "_build", spy)
     lora = TUNED[0].model_copy(update={"num_train_epochs": 1})
     rag = RAG(k=1, chunk_tokens=40, overlap_tokens=4, embedder=embedder)
-    _, (alone,) = runner.prepare(job(small, base, lora))
-    system, bills = runner.prepare(job(small, base, lora, TreeRAG(rag=rag)))
+    _, (alone,) = runner.builder.prepare(job(small, base, lora))
+    system, bills = runner.builder.prepare(job(small, base, lora, TreeRAG(rag=rag)))
     assert built == ["lora", "rag", "tree_rag"]
     assert [bill.reused for bill in bills] == [True, False, False]
     assert bills[0].key == alone.key
@@ -87,7 +87,7 @@ def test_lora_serves_t_rag_too_and_is_billed_to_both(
     assert len(system.adapters) == 1
     assert [source.type for source in system.sources] == ["index", "tree"]
     # Trained on prompts with passages it is another adapter.
-    _, reversed_bills = runner.prepare(job(small, base, rag, lora))
+    _, reversed_bills = runner.builder.prepare(job(small, base, rag, lora))
     assert reversed_bills[-1].key != alone.key
     assert built == ["lora", "rag", "tree_rag", "lora"]
 
@@ -95,8 +95,8 @@ def test_lora_serves_t_rag_too_and_is_billed_to_both(
 def test_training_examples_are_asked_as_the_incoming_system_would_ask(
     runner: Any, small: Any, base: Any
 ) -> None:
-    context = runner._context(job(small, base), [])
-    system = runner.prepare(
+    context = runner.builder._context(job(small, base), [])
+    system = runner.builder.prepare(
         job(small, base, Prompt(instruction="Be brief.", question="Q: {question}"))
     )[0]
     tokenizer, examples = TUNED[0]._examples(system, context)
@@ -129,9 +129,9 @@ def test_tuning_without_examples_or_memory_cannot_run(
     runner: Any, small: Any, base: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(CannotRun, match="lora needs training examples and the task has none"):
-        runner.prepare(job(replace(small, train=()), base, TUNED[0]))
+        runner.builder.prepare(job(replace(small, train=()), base, TUNED[0]))
     monkeypatch.setattr("wattune.strategies.tuning.available_memory_bytes", lambda: 1000)
     with pytest.raises(CannotRun, match=r"training needs about 0\.0 GB and 0\.0 GB is free"):
-        runner.prepare(job(small, base, TUNED[1]))
+        runner.builder.prepare(job(small, base, TUNED[1]))
     assert not list(runner.stages.root.glob("*.partial"))
     assert not list(runner.stages.root.glob("*/stage.json"))

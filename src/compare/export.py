@@ -1,0 +1,72 @@
+"""A comparison for other tools: every record on a line of its own, in full precision."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+from .figures import cost_columns, quality_columns
+
+if TYPE_CHECKING:
+    from .table import Comparison
+
+FIRST = ["run", "status", "reason"]
+
+
+def plain_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """The comparison as JSON rows; null where a figure is unknown.
+
+    `group` and `cost_group` name what a record's quality and costs are ranked with.
+    Verdicts are those of the record's row, so repetitions with other seeds share them: the word,
+    run minus best with its interval, and p after correction.
+    """
+    columns = [*quality_columns(comparison.metrics), *cost_columns(comparison.done)]
+    places = _places(comparison)
+    rows: list[dict[str, Any]] = []
+    for record in comparison.records:
+        row: dict[str, Any] = {"run": record.name, "status": record.status, "reason": record.reason}
+        if record.status == "done":
+            row |= {"seed": record.seed, **places[id(record)]}
+            row |= {column.name: column.value(record) for column in columns}
+            for metric, score in record.quality.items():
+                row |= {f"{metric}_low": score.low, f"{metric}_high": score.high}
+        rows.append(row)
+    return rows
+
+
+def to_csv(comparison: Comparison) -> str:
+    """The same rows with one header, empty where a row has nothing."""
+    rows = plain_rows(comparison)
+    out = io.StringIO()
+    headers = dict.fromkeys([*FIRST, *(name for row in rows for name in row)])
+    writer = csv.DictWriter(out, list(headers), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)  # None is written as nothing
+    return out.getvalue()
+
+
+def _places(comparison: Comparison) -> dict[int, dict[str, Any]]:
+    """By id of a record: its groups and the verdicts of its row."""
+    found: dict[int, dict[str, Any]] = {}
+    for number, group in enumerate(comparison.groups):
+        for place, row in enumerate(group.rows):
+            facts: dict[str, Any] = {"group": group.name or "A", "cost_group": ""}
+            for metric in comparison.metrics:
+                verdict = comparison.verdict(number, metric)[place]
+                if verdict is None:
+                    continue
+                facts[f"{metric}_verdict"] = verdict.word
+                if verdict.difference is not None:
+                    facts |= {
+                        f"{metric}_vs_best": verdict.difference.value,
+                        f"{metric}_vs_best_low": verdict.difference.low,
+                        f"{metric}_vs_best_high": verdict.difference.high,
+                        f"{metric}_vs_best_p": verdict.p,
+                    }
+            found |= {id(record): dict(facts) for record in row.records}
+        for part in comparison.cost_groups[number]:
+            for row in part.rows:
+                for record in row.records:
+                    found[id(record)]["cost_group"] = part.name or f"{group.name}1"
+    return found

@@ -1,0 +1,191 @@
+"""The tables of a comparison, as text: quality, the spread between seeds, cost, kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from ..measure.record import Record
+from .comparability import Group
+from .figures import STAR, cost_columns, interval, quality_columns, starred
+from .seeds import Row
+from .verdicts import Verdict
+
+if TYPE_CHECKING:
+    from .table import Comparison
+
+REFERENCE = "(always refuse)"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading, column headers and rows of text; renderers know nothing else."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """For each group: quality, the spread between seeds, cost (in its groups), kinds."""
+    if not comparison.done:
+        return [Table("Quality", ("run",), tuple(map(_reason, comparison.records)))]
+    found: list[Table] = []
+    for number, group in enumerate(comparison.groups):
+        held = {m for row in group.rows for record in row.records for m in record.quality}
+        metrics = [metric for metric in comparison.metrics if metric in held]
+        found += [_quality(comparison, number, metrics), *_between_seeds(group, metrics)]
+        found += [_cost(group, part) for part in comparison.cost_groups[number]]
+        found += _kinds(group, metrics)
+    return found
+
+
+def _quality(comparison: Comparison, number: int, metrics: Sequence[str]) -> Table:
+    group = comparison.groups[number]
+    headers: list[str] = []
+    columns: list[list[str]] = []
+    systems = _systems(group.rows)
+    if any(systems):
+        headers.append("system")
+        columns.append(systems)
+    task = group.rows[0].records[0].task
+    always = task.get("always_refuse") or {}
+    reference = [""] * len(headers)
+    for metric, column in zip(metrics, quality_columns(metrics), strict=True):
+        given = comparison.verdict(number, metric)
+        best = [v is not None and v.word in ("best", "tied") for v in given]
+        if group.mixed and not any(given):  # no test can be, and still the user wants a ranking
+            best = [text.startswith(STAR) for text in column.texts(group.rows)]
+        headers.append(column.header)
+        columns.append(starred([_score(row, metric) for row in group.rows], best))
+        reference.append(f"{always[metric]:.2f}" if metric in always else "–")
+    judged = comparison.verdict(number, metrics[0]) if metrics else ()
+    if any(judged):
+        headers.append(f"{headers[len(headers) - len(metrics)]}\nvs best")
+        columns.append([_against(verdict) for verdict in judged])
+        reference.append("")
+    places = {id(record): place for place, record in enumerate(comparison.records)}
+    rows = [
+        (places[id(row.records[0])], (row.label, *cells))
+        for row, *cells in zip(group.rows, *columns, strict=True)
+    ]
+    rows += [(places[id(record)], _reason(record)) for record in _unfinished(comparison, number)]
+    texts = [row for _, row in sorted(rows)]
+    if always:
+        texts.append((REFERENCE, *reference))
+    about = f", {task['questions']} {task['split']} questions" if "questions" in task else ""
+    title = f"Quality{_of(group)}, mean with 95 % interval{about}"
+    return Table(_marked(title, group.mixed), ("run", *headers), tuple(texts))
+
+
+def _unfinished(comparison: Comparison, number: int) -> list[Record]:
+    """The runs without figures that belong to a group: to that of their questions, or the first."""
+    items = [group.rows[0].records[0].task.get("items") for group in comparison.groups]
+
+    def home(record: Record) -> int:
+        own = record.task.get("items")
+        return items.index(own) if own in items else 0
+
+    return [r for r in comparison.records if r.status != "done" and home(r) == number]
+
+
+def _of(group: Group) -> str:
+    return f", group {group.name}" if group.name else ""
+
+
+def _marked(title: str, mixed: Sequence[str]) -> str:
+    return f"NOT COMPARABLE (different {', '.join(mixed)}): {title}" if mixed else title
+
+
+def _reason(record: Record) -> tuple[str, ...]:
+    return (record.name, f"{record.status}: {record.reason}")
+
+
+def _score(row: Row, metric: str) -> str:
+    score, mean = row.score(metric), row.mean(metric)
+    # Several seeds without scores by question have a mean and no interval.
+    return interval(score) if score or mean is None else f"{mean:.2f}"
+
+
+def _against(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "–"
+    d = verdict.difference
+    if d is None:
+        return verdict.word
+    text = f"{verdict.word} {d.value:+.2f} [{d.low:+.2f}, {d.high:+.2f}]"
+    return text.replace("-", "−")
+
+
+def _systems(rows: Sequence[Row]) -> list[str]:
+    """What of model and decoding differs between the rows: other Systems, ranked all the same."""
+    facts = []
+    for row in rows:
+        system = row.records[0].system
+        model = system.get("model") or {}
+        facts.append({"model": model.get("name"), **(system.get("decoding") or {})})
+    names = dict.fromkeys(name for known in facts for name in known)
+    differing = [name for name in names if len({repr(f.get(name)) for f in facts}) > 1]
+    return [", ".join(f"{name} {f.get(name, '–')}" for name in differing) for f in facts]
+
+
+def _between_seeds(group: Group, metrics: Sequence[str]) -> list[Table]:
+    rows = []
+    for row in group.rows:
+        if len(row.records) > 1:
+            spreads = [row.spread(metric) for metric in metrics]
+            cells = [
+                "–" if s is None else f"{s.sd:.3f} ({s.low:.2f}–{s.high:.2f})" for s in spreads
+            ]
+            rows.append((row.label, *cells))
+    headers = ("run", *[column.header for column in quality_columns(metrics)])
+    title = f"Between seeds{_of(group)}: standard deviation of the mean (lowest–highest)"
+    return [Table(title, headers, tuple(rows))] if rows else []
+
+
+def _cost(quality: Group, group: Group) -> Table:
+    columns = cost_columns(record for row in group.rows for record in row.records)
+    cells = zip(*[column.texts(group.rows) for column in columns], strict=True)
+    rows = [(row.label, *texts) for row, texts in zip(group.rows, cells, strict=True)]
+    title = f"Cost{_of(group) or _of(quality)}"
+    mixed = (*quality.mixed, *group.mixed)
+    return Table(_marked(title, mixed), ("run", *[c.header for c in columns]), tuple(rows))
+
+
+def _kinds(group: Group, metrics: Sequence[str]) -> list[Table]:
+    if not metrics:
+        return []
+    metric, first = metrics[0], group.rows[0].records[0]
+    kinds = [kind for row in group.rows for record in row.records for kind in record.quality_by]
+    names = [n for n in dict.fromkeys(kinds) if _worth_a_column(n, first, metric)]
+    if not names:
+        return []
+    headers = ("run", *[_kind_header(name, first, metric) for name in names])
+    rows = []
+    for row in group.rows:
+        cells = []
+        for name in names:
+            scores = [record.quality_by.get(name, {}).get(metric) for record in row.records]
+            known = [score.value for score in scores if score is not None]
+            cells.append(f"{fmean(known):.2f}" if len(known) == len(scores) else "–")
+        rows.append((row.label, *cells))
+    title = f"{quality_columns([metric])[0].header} by kind of question{_of(group)}"
+    return [Table(_marked(title, group.mixed), headers, tuple(rows))]
+
+
+def _worth_a_column(name: str, record: Record, metric: str) -> bool:
+    """A kind; or, instead of it, its two tags that part it (covered | documents_only)."""
+    kind, _, tag = name.partition("/")
+    counts = {n: scores[metric].n for n, scores in record.quality_by.items() if metric in scores}
+    tags = [n for n in counts if n.startswith(f"{kind}/")]
+    parted = len(tags) == 2 and sum(counts[n] for n in tags) == counts.get(kind)
+    return parted if tag else not parted
+
+
+def _kind_header(name: str, record: Record, metric: str) -> str:
+    kind, _, tag = name.partition("/")
+    score = record.quality_by.get(name, {}).get(metric)
+    words = (tag or kind).replace("_", "\n")
+    return f"{words}\n({score.n if score else 0})"

@@ -1,0 +1,80 @@
+"""Migration: records of older schemas become records of this one, a version at a time.
+
+What an older schema did not hold becomes None or empty: nobody measured it then. Schema 1 held one
+count of tokens, bills and phases in gross joules only, and nothing of baseline, outcomes, scores by
+question, work, footprint or money.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..errors import StorageError
+from .record import SCHEMA_VERSION
+
+Content = dict[str, Any]
+
+
+def migrate(content: Content) -> Content:
+    """A record's JSON object, of any schema up to `SCHEMA_VERSION`, in the present schema.
+
+    `content` is left as it is. Fields are moved, not checked: validation comes after. Raises
+    `StorageError` for a schema that a newer wattune has written, or that never was.
+    """
+    version = content.get("schema_version")
+    if type(version) is not int or version < 1:
+        raise StorageError(f"record schema {version!r} never was; 1 to {SCHEMA_VERSION} are known")
+    if version > SCHEMA_VERSION:
+        raise StorageError(
+            f"written by a newer wattune (record schema {version}, this one reads up to "
+            f"{SCHEMA_VERSION}); a wattune with record schema {version} is needed, "
+            "run `pip install -U wattune`"
+        )
+    content = copy.deepcopy(content)
+    for step in range(version, SCHEMA_VERSION):
+        STEPS[step](content)
+        content["schema_version"] = step + 1
+    return content
+
+
+def _from_1(content: Content) -> None:
+    if "tokens" in content:
+        content["work"] = {"answer": content.pop("tokens")}
+    for settings in (_object(content, "environment"), _object(content, "recipe")):
+        if "seed" in settings:
+            content["seed"] = settings["seed"]
+            break
+    # The digests that two records are compared by lay in the task's description.
+    task = _object(content, "task")
+    names = {"task": "fingerprint", "items": "items"}
+    content["fingerprints"] = {new: task[old] for new, old in names.items() if old in task}
+    for bill in _bills_of_1(content):
+        bill["net_energy_j"] = None
+    for phase in _object(content, "phases").values():
+        for energy in _object(phase, "components").values():
+            if isinstance(energy, dict) and energy.get("energy_j") is None:
+                energy["coverage"] = 0.0
+
+
+def _bills_of_1(content: Content) -> Iterator[Content]:
+    stages = content.get("stages")
+    stages = stages if isinstance(stages, list) else []
+    for holder, names in [
+        (content, ("prepare", "spent")),
+        *((stage, ("spent", "attributed")) for stage in stages),
+    ]:
+        for name in names:
+            if isinstance(holder, dict) and isinstance(holder.get(name), dict):
+                yield holder[name]
+
+
+def _object(content: Any, name: str) -> Content:
+    """The object under a name; an empty one where a damaged file has something else there."""
+    found = content.get(name) if isinstance(content, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+STEPS: dict[int, Callable[[Content], None]] = {1: _from_1}
+"""Schema -> what turns its content, in place, into the next schema's."""
