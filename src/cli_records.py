@@ -54,7 +54,7 @@ def _show(found: list[Entry], entries: bool) -> None:
     from .measure.ledger import parts_of, totals
 
     if entries:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (entry.started_at, entry.activity, entry.name, entry.status,
              _number(entry.bill.duration_s, 1), _wh(entry.bill.energy_j), _number(entry.grams, 3))
             for entry in found

@@ -13,6 +13,7 @@ import pytest
 import wattune as wt
 from wattune.errors import CannotRun, TaskError
 from wattune.job import OVERLAP_ALLOWED, Job, jobs_of, limited, spread
+from wattune.measure.noise import CONTENDED
 from wattune.measure.record import SCHEMA_VERSION
 from wattune.measure.store import load_answers
 from wattune.recipe import Limit, Recipe, parse_recipe
@@ -20,6 +21,11 @@ from wattune.recipe_file import load_recipe
 from wattune.run import run_recipe
 from wattune.runner import Runner
 from wattune.system import Decoding
+
+
+def settled(flags: tuple[str, ...]) -> tuple[str, ...]:
+    """Flags that do not depend on what else the machine does."""
+    return tuple(flag for flag in flags if not flag.startswith(CONTENDED))
 
 
 @pytest.fixture
@@ -79,7 +85,7 @@ def test_a_record_has_all_its_fields_and_survives_json(
     assert record.environment["machine"]["processes"] == 1
     assert record.task["questions"] == 12
     assert record.created_at
-    assert record.flags == ()
+    assert settled(record.flags) == ()
     assert wt.load_records(tmp_path / "r") == [record]
     answers = load_answers(tmp_path / "r", record)
     assert [answer.id for answer in answers] == [example.id for example in ferry.test]
@@ -202,7 +208,7 @@ def test_a_test_question_in_training_is_named_or_marked(ferry: Any, base: Any) -
     with pytest.raises(TaskError, match=r"1 test question\(s\) .* \(copy = train-where-cedar\)"):
         wt.run([], leaky, base)
     record = wt.run([], leaky, base, allow_overlap=True, latency_questions=0)
-    assert record.flags == (OVERLAP_ALLOWED,)
+    assert settled(record.flags) == (OVERLAP_ALLOWED,)
     assert any("WARNING" in note for note in wt.compare([record]).notes())
 
 

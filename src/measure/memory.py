@@ -19,7 +19,7 @@ LINGER = 20
 """Without a phase the thread looks this many times for the next one before it sleeps: 1 s."""
 
 MACHINE_EVERY = 10
-"""The machine's memory is asked for at every tenth sample, for that costs most."""
+"""The memory of the machine is asked for at every tenth sample and at ends of phases."""
 
 Number = TypeVar("Number", int, float)
 
@@ -109,7 +109,7 @@ class _Watcher:
             self._take_gpu_peak()
             _reset_gpu_peak()
             self._open.append(sampler)
-            self._sample()
+            self._sample(machine_too=False)
             self._run()
             if self._asleep:
                 self._changed.notify()

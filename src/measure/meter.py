@@ -233,11 +233,12 @@ class Meter:
             named, whole = self._timeline.end(span, now)
             result = span.phase(now, self.baseline)
             before = self._before.get(span.name)
-            this_time = named.phase(now, self.baseline)
+            # The span of one phase alone has its very figures.
+            this_time = result if named.members == 1 else named.phase(now, self.baseline)
             total = add_phases([before, this_time] if before else [this_time])
             self.phases = {**self.phases, span.name: total}  # whoever reads the old one may go on
             if self._timeline.whole is None:
-                done = whole.phase(now, self.baseline)
+                done = result if whole.members == 1 else whole.phase(now, self.baseline)
                 self._total = add_phases([self._total, done] if self._total else [done])
         open_here = dict(_innermost.get() or {})
         if open_here.get(self) is span:  # not so in another thread, or when closed out of order

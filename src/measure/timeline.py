@@ -38,6 +38,7 @@ class Span:
         self.peaks = Peaks()
         self.overlapped = False
         self.repeats = 1
+        self.members = 0  # phases in the span of a name or of the whole
         self.error: str | None = None
 
     def add(self, seconds: float, drawn: Mapping[str, Drawn], share: float) -> None:
@@ -114,6 +115,8 @@ class Timeline:
             self.names[name].repeats = 0
         self.names[name].overlapped |= span.overlapped
         self.whole = self.whole or Span("", None, now)
+        for outer in (self.names[name], self.whole):
+            outer.members += 1
         self._divide()
         return span
 

@@ -11,8 +11,10 @@ from typing import NamedTuple
 from .record import Utilisation
 
 PACE = 2000
-"""Looking for child processes pauses for this many times what it took last: 0.05 % of a core, and
-about every 0.4 s among 130 processes."""
+"""Looking for child processes pauses for this many times what it took last: 0.05 % of a core."""
+
+LONGEST_PAUSE_S = 0.5
+"""But no longer than this, for a first look takes longest and young children are to be seen."""
 
 FORGET_S = 60.0
 """After a pause this long the parents of processes are asked anew: their numbers may be in use
@@ -156,7 +158,8 @@ class ProcessTree:
                     self._parents = {}
                 self._pids = self._look()
                 self._looked_at = time.monotonic()
-                self._next = self._looked_at + PACE * (self._looked_at - now)
+                pause = min(LONGEST_PAUSE_S, PACE * (self._looked_at - now))
+                self._next = self._looked_at + pause
             return self._pids
 
     def _look(self) -> tuple[int, ...]:

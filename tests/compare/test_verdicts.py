@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from wattune.compare.verdicts import Verdict, verdicts
 from wattune.measure.record import Record, Score
 
 
-def row(name: str, metric: str, scores: list[float | None], items: str = "0123") -> Row:
+def row(name: str, metric: str, scores: Sequence[float | None], items: str = "0123") -> Row:
     """A run of one metric; its interval does not matter here."""
     mean = float(np.mean([score for score in scores if score is not None]))
     return Row(

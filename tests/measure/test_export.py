@@ -34,9 +34,9 @@ from wattune.measure.record import (
     Score,
     StageRecord,
     Utilisation,
-    Work,
 )
 from wattune.measure.store import write_record
+from wattune.measure.work import Work
 from wattune.values import Value
 
 DOCS = Path(__file__).parents[2] / "docs"

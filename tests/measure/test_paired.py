@@ -119,7 +119,8 @@ def test_the_interval_covers_and_p_errs_as_claimed() -> None:
 
 
 def test_a_difference_that_is_there_is_found_and_its_sign_is_one_minus_other() -> None:
-    one, other = [0.9, 0.8, 0.7] * 20, [0.5, 0.6, 0.4] * 20
+    one: list[float | None] = [0.9, 0.8, 0.7] * 20
+    other: list[float | None] = [0.5, 0.6, 0.4] * 20
     found, back = paired_differences([(one, other), (other, one)])
     assert found.value == pytest.approx(0.3)
     assert 0.2 < found.low < 0.3 < found.high < 0.4

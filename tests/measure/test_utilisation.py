@@ -134,21 +134,24 @@ def test_the_process_tree_agrees_with_psutil(sleeper: int) -> None:
     assert set(ProcessTree().pids()) == expected
 
 
-def test_looking_for_children_keeps_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("took_s", "pause_s"), [(0.0001, 0.2), (0.01, 0.5)])
+def test_looking_for_children_keeps_its_pace(
+    monkeypatch: pytest.MonkeyPatch, took_s: float, pause_s: float
+) -> None:
     clock = SimpleNamespace(now=100.0, looks=0)
     tree = ProcessTree()
 
     def look() -> tuple[int, ...]:
         clock.looks += 1
-        clock.now += 0.01
+        clock.now += took_s
         return (clock.looks,)
 
     monkeypatch.setattr(time, "monotonic", lambda: clock.now)
     monkeypatch.setattr(tree, "_look", look)
     assert tree.pids() == tree.pids() == (1,)
-    clock.now += 19.9  # 2,000 times what it took
+    clock.now += pause_s - 0.01
     assert tree.pids() == (1,)
-    clock.now += 0.2
+    clock.now += 0.02
     assert tree.pids() == (2,)
 
 

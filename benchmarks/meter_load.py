@@ -1,0 +1,71 @@
+"""Load: keeps every core, and the GPU if there is one, busy at a constant level.
+
+meter.py starts this file as processes of their own, one a core and one for the GPU. They run at
+the lowest priority: every core is busy all the time, and whoever measures is not kept waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def steady_load() -> Iterator[list[str]]:
+    """Every core and the GPU are busy inside; gives what is, as words."""
+    cores = os.cpu_count() or 1
+    busy: list[str] = []
+    spinners: list[subprocess.Popen[str]] = []
+    try:
+        for kind in ["cpu"] * cores + ["gpu"]:
+            spinners.append(
+                subprocess.Popen(
+                    [sys.executable, __file__, kind],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                )
+            )
+        for spinner in spinners:
+            assert spinner.stdout is not None
+            busy.append(spinner.stdout.readline().strip())  # "" of one that has nothing to load
+        yield sorted(f"{busy.count(one)} x {one}" for one in set(busy) if one)
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+
+
+def spin(kind: str) -> None:
+    """Work until the process that started this one is gone."""
+    parent = os.getppid()
+    if hasattr(os, "nice"):
+        os.nice(19)
+    if kind == "cpu":
+        sys.stdout.write("core spinning\n")
+        sys.stdout.flush()
+        while os.getppid() == parent:
+            for _ in range(100_000):
+                pass
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    square = torch.randn(8192, 8192, device="cuda", dtype=torch.float16)
+    for step in range(sys.maxsize):
+        if os.getppid() != parent:
+            return
+        for _ in range(10):
+            torch.mm(square, square)
+        torch.cuda.synchronize()
+        if step == 300:  # some seconds: a cold GPU draws less
+            sys.stdout.write(f"{torch.cuda.get_device_name()} multiplying matrices\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    spin(sys.argv[1])
