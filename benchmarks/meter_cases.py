@@ -7,6 +7,7 @@ A case writes its figures as JSON: the joules that the peer told, beside the tru
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -14,11 +15,12 @@ import threading
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from meter_peers import Figure, Peer, joules_of, offline_codecarbon, peer_of
+from meter_peers import PEERS, Figure, Peer, joules_of, offline_codecarbon, peer_of
 
 
 def stay(seconds: float) -> tuple[float, float]:
@@ -33,6 +35,7 @@ def warm(peer: Peer) -> None:
     for number in range(2):
         with peer.phase(Figure(f"warm-up {number}")):
             time.sleep(0.1)
+    peer.forget()
 
 
 def single(peer: Peer, seconds: float, times: int) -> list[Figure]:
@@ -102,7 +105,7 @@ def processes(make: str) -> list[Figure]:
     """The same second in two processes on one machine, as one figure."""
     import torch.distributed as dist
 
-    dist.init_process_group("gloo")
+    dist.init_process_group("gloo", timeout=timedelta(minutes=1))
     peer, figure = peer_of(make), Figure("sum")
     warm(peer)
     dist.barrier()
@@ -157,7 +160,9 @@ def reference(window_s: float) -> dict[str, Any]:
         "load_percent": load_percent,
         "components": {name: part.plain() for name, part in phase.result.components.items()},
         "cpu": described.get("cpu", "unknown processor"),
-        "versions": {name: version(name) for name in ("wattune", "codecarbon", "zeus")},
+        "versions": {
+            name: version(name) for name in PEERS if importlib.util.find_spec(name) is not None
+        },
     }
 
 

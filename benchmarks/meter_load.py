@@ -9,14 +9,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+WARM_GPU_S = 10.0
+"""A GPU that has just begun draws another power than one at its working temperature."""
 
 
 @contextmanager
 def steady_load() -> Iterator[list[str]]:
     """Every core and the GPU are busy inside; gives what is, as words."""
-    cores = os.cpu_count() or 1
+    ours = getattr(os, "sched_getaffinity", None)
+    cores = len(ours(0)) if ours else os.cpu_count() or 1
     busy: list[str] = []
     spinners: list[subprocess.Popen[str]] = []
     try:
@@ -56,15 +61,15 @@ def spin(kind: str) -> None:
     if not torch.cuda.is_available():
         return
     square = torch.randn(8192, 8192, device="cuda", dtype=torch.float16)
-    for step in range(sys.maxsize):
-        if os.getppid() != parent:
-            return
+    began, said = time.monotonic(), False
+    while os.getppid() == parent:
         for _ in range(10):
             torch.mm(square, square)
         torch.cuda.synchronize()
-        if step == 300:  # some seconds: a cold GPU draws less
+        if not said and time.monotonic() - began > WARM_GPU_S:
             sys.stdout.write(f"{torch.cuda.get_device_name()} multiplying matrices\n")
             sys.stdout.flush()
+            said = True
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+PEERS = ("wattune", "codecarbon", "zeus")
+BY_NAME = "codecarbon by name"
 J_PER_KWH = 3.6e6
 
 
@@ -49,7 +51,8 @@ class Peer(ABC):
 
     def together(self, figures: Sequence[Figure]) -> tuple[dict[str, float] | None, str]:
         """Several phases as one: added up, where the peer has nothing of its own for it."""
-        return added([figure.joules for figure in figures]), ""
+        said = "; ".join(dict.fromkeys(figure.said for figure in figures if figure.said))
+        return added([figure.joules for figure in figures]), said
 
     def gathered(self, figure: Figure) -> tuple[dict[str, float] | None, str]:
         """One phase of all processes: added up, where the peer has nothing of its own for it."""
@@ -57,7 +60,10 @@ class Peer(ABC):
 
         told: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(told, figure.joules)
-        return added(told), ""
+        return added(told), figure.said
+
+    def forget(self) -> None:  # noqa: B027  # not every peer has a total
+        """What was metered until now is in no total."""
 
     def close(self) -> None:  # noqa: B027  # not every peer has something to close
         """Stop metering."""
@@ -76,7 +82,12 @@ class Wattune(Peer):
     def __init__(self) -> None:
         from wattune.measure.meter import Meter
 
-        self.meter = Meter()
+        self._new = Meter
+        self._meters = [Meter()]
+
+    @property
+    def meter(self) -> Any:
+        return self._meters[-1]
 
     def begin(self, name: str) -> Any:
         return self.meter.phase(name).__enter__()
@@ -91,8 +102,12 @@ class Wattune(Peer):
     def gathered(self, figure: Figure) -> tuple[dict[str, float] | None, str]:
         return self._told(self.meter.gather()[figure.part])
 
+    def forget(self) -> None:
+        self._meters.append(self._new())  # the first one stays open, and the shared tracker warm
+
     def close(self) -> None:
-        self.meter.close()
+        for meter in self._meters:
+            meter.close()
 
     @staticmethod
     def _told(phase: Any) -> tuple[dict[str, float] | None, str]:
@@ -126,7 +141,7 @@ class Zeus(Peer):
     """zeus' measurement windows."""
 
     def __init__(self) -> None:
-        from zeus.monitor import ZeusMonitor
+        from zeus.monitor import ZeusMonitor  # type: ignore[import-untyped]
 
         self.monitor = ZeusMonitor()
 
@@ -157,4 +172,4 @@ def peer_of(name: str) -> Peer:
     """The peer of this name, ready to meter."""
     if name == "wattune":
         return Wattune()
-    return Zeus() if name == "zeus" else CodecarbonTasks(named=name.endswith("by name"))
+    return Zeus() if name == "zeus" else CodecarbonTasks(named=name == BY_NAME)

@@ -56,7 +56,7 @@ def components_of(tracker: Any) -> dict[str, Component]:
         if kind == "CPU":
             found["cpu"] = _cpu(part, getattr(tracker, "_conf", {}).get("cpu_physical_count", 1))
         elif kind == "RAM":
-            watts = float(part.total_power().W)
+            watts = _ram_watts(part)
             detail = f"{watts:g} W by the size of the machine's memory, in use or not"
             found["ram"] = Component("constant", detail, watts, RAM_SOURCE)
         elif kind == "GPU":
@@ -84,6 +84,13 @@ def components_of(tracker: Any) -> dict[str, Component]:
     return found
 
 
+def _ram_watts(part: Any) -> float:
+    """A constant, so it is worked out once and kept on the part: it is asked at every reading."""
+    if not hasattr(part, "constant_w"):
+        part.constant_w = float(part.total_power().W)
+    return float(part.constant_w)
+
+
 def description_of(tracker: Any) -> dict[str, Any]:
     """The metered hardware in plain JSON: names, modes, rated power in watts.
 
@@ -102,7 +109,7 @@ def description_of(tracker: Any) -> dict[str, Any]:
                 described["cpu_tdp_source"] = _tdp_source(part)
             modes["cpu"] = (part._mode, domains_of(part))
         elif kind == "RAM":
-            described["ram_model"] = f"{part.total_power().W:g} W, constant"
+            described["ram_model"] = f"{_ram_watts(part):g} W, constant"
             modes["ram"] = ("constant", [])
         elif kind == "GPU":
             described["gpus"] = [device._gpu_name for device in _devices(part)]

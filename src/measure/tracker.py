@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .components import mend_tdp
 from .counters import CounterWatch, choose_gpus
@@ -36,6 +36,14 @@ class Capture:
 
     def exit(self) -> None:
         """Called when the tracker stops."""
+
+
+class Total(NamedTuple):
+    """Energy since a tracker was started, in kWh, under codecarbon's names."""
+
+    cpu_energy: float
+    ram_energy: float
+    gpu_energy: float
 
 
 class Tracker(Protocol):
@@ -204,21 +212,29 @@ def offline_tracker(capture: Capture) -> Tracker:
                     quiet.last_error = sentence(error)
 
         def flush(self) -> float | None:
-            with self.lock, quiet():
-                # codecarbon's own flush keeps a figure up to 50 ms old, which would put the end
-                # of one phase into the next.
-                if self._start_time is not None:
-                    self._measure_power_and_energy()
-                emissions: float | None = super().flush()
-                return emissions
+            # Not codecarbon's own: that keeps a figure up to 50 ms old, which would put the end of
+            # one phase into the next, and works out emissions from it, which nobody asked for.
+            with self.lock:
+                if self._start_time is None:
+                    return None
+                self._measure_power_and_energy()
+                total = Total(
+                    self._total_cpu_energy.kWh,
+                    self._total_ram_energy.kWh,
+                    self._total_gpu_energy.kWh,
+                )
+                capture.out(total, None)
+                return sum(total)
 
         def stop(self) -> float | None:
-            timers = (self._scheduler, self._scheduler_monitor_power)
+            timers: tuple[Any, ...] = (self._scheduler, self._scheduler_monitor_power)
             with quiet():
                 emissions: float | None = super().stop()
             for timer in timers:
                 if timer is not None:
-                    timer.stop()  # type: ignore[no-untyped-call]  # one that was just firing has set itself again
+                    timer.stop()  # one that was just firing has set itself again
+                    if timer._timer is not None:
+                        timer._timer.join(timeout=1.0)  # no thread of ours outlives the meter
             return emissions
 
     try:

@@ -89,7 +89,11 @@ def test_nothing_is_inferred() -> None:
 def test_a_given_intensity_and_its_label() -> None:
     given = carbon_of("our roof", 41.0)
     assert given == Carbon(
-        place="our roof", intensity_g_per_kwh=41.0, source="given by the user", year=None
+        place="our roof",
+        intensity_g_per_kwh=41.0,
+        source="given by the user",
+        provider="given",
+        year=None,
     )
     free = carbon_of(None, 0.0)
     assert free is not None

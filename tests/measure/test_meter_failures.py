@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -180,18 +181,31 @@ def test_a_counter_that_was_reset_gives_no_negative_energy() -> None:
     assert phase.result.components["cpu"].provenance == "failed"
 
 
-def test_codecarbons_own_swallowed_errors_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """codecarbon logs an exception within flush and returns None."""
+def test_codecarbons_tables_of_emissions_are_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """codecarbon works out emissions with each figure; ours are worked out from the joules."""
     from codecarbon.emissions_tracker import BaseEmissionsTracker
 
     def broken(self: object) -> None:
         raise RuntimeError("no table")
 
     meter = Meter(tracker_factory=lambda capture: offline_tracker(capture))
+    monkeypatch.setattr(BaseEmissionsTracker, "_prepare_emissions_data", broken)
     with meter, meter.phase("work") as phase:
-        monkeypatch.setattr(BaseEmissionsTracker, "_prepare_emissions_data", broken)
+        time.sleep(0.12)
+    assert (phase.result.energy_j or 0) > 0
+
+
+def test_an_error_of_a_measurement_fails_the_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    from codecarbon.emissions_tracker import BaseEmissionsTracker
+
+    def broken(self: object) -> None:
+        raise RuntimeError("no counter")
+
+    meter = Meter(tracker_factory=lambda capture: offline_tracker(capture))
+    with meter, meter.phase("work") as phase:
+        monkeypatch.setattr(BaseEmissionsTracker, "_do_measurements", broken)
     monkeypatch.undo()
-    assert "RuntimeError: no table" in failed(phase.result)
+    assert "RuntimeError: no counter" in failed(phase.result)
 
 
 def test_a_failed_measurement_in_codecarbons_timer_fails_the_phase(
