@@ -40,6 +40,7 @@ def test_a_second_tracker_and_we_do_not_see_each_other(tmp_path: Path, ours_firs
 
     logger = logging.getLogger("codecarbon")
     old = (list(logger.handlers), logger.level, logger.propagate)
+    filters = list(logger.filters)  # of meters that other tests have left open
     listening = Lines()
 
     def tracker() -> Any:
@@ -73,7 +74,7 @@ def test_a_second_tracker_and_we_do_not_see_each_other(tmp_path: Path, ours_firs
             lines = list(listening.lines)
             assert theirs.stop() is not None
         assert (list(logger.handlers), logger.level, logger.propagate) == before
-        assert not logger.filters
+        assert logger.filters == filters
     finally:
         logger.handlers[:], logger.propagate = old[0], old[2]
         logger.setLevel(old[1])
