@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from .cli_cache import cache_app, models_app
+from .cli_recipes import AllowOverlap, Overrides, cp, init, list_recipes, validate
 from .cli_records import export, ledger
 from .errors import InputError, RecipeError, WattuneError
 
@@ -35,8 +36,6 @@ def options(
 
 app.add_typer(models_app, name="models")
 app.add_typer(cache_app, name="cache")
-app.command()(ledger)
-app.command()(export)
 
 
 class Format(enum.StrEnum):
@@ -50,15 +49,8 @@ class Format(enum.StrEnum):
 
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that records are written to.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No bars, no remarks.")]
-AllowOverlap = Annotated[
-    bool,
-    typer.Option("--allow-overlap", help="Go on although test questions stand in training."),
-]
 Quick = Annotated[
     bool, typer.Option("--quick", help="A small slice of the task, as `quick:` says.")
-]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Settings that win over the file: lora.r=8 seed=1")
 ]
 
 
@@ -146,84 +138,12 @@ def ask(
     show_asked(question, ask_all(runs, question, place=place))
 
 
-@app.command()
-def init(
-    folder: Annotated[Path, typer.Argument(help="A folder of documents (.md, .txt).")],
-    questions: Annotated[
-        Path | None, typer.Option(help="A CSV or JSON-lines file of questions and answers.")
-    ] = None,
-) -> None:
-    """Make a task of your own folder of documents, and a recipe that runs it.
-
-    Example: wattune init handbook --questions faq.csv
-    """
-    from .measure.statistics import questions_needed
-    from .tasks.scaffold import init_task
-
-    report = init_task(folder, questions=questions, questions_needed=questions_needed())
-    typer.echo(
-        f"{report.documents} documents; {report.questions} questions: {report.train} training, "
-        f"{report.validation} validation, {report.test} test"
-    )
-    for path in report.made:
-        typer.echo(f"wrote {path}")
-    for sentence in report.missing:
-        typer.echo(f"missing: {sentence}")
-    if report.test:
-        typer.echo(f"next: wattune compare {folder / 'recipe.yaml'}")
-
-
-@app.command("ls")
-def list_recipes() -> None:
-    """List the shipped recipes and what each one does."""
-    from .files import shipped_folder
-
-    for path in sorted(shipped_folder().glob("*.yaml")):
-        # The first line says how to launch it, the second what it is.
-        about = path.read_text(encoding="utf-8").split("\n", 2)[1].lstrip("# ")
-        typer.echo(f"{path.stem:<18}{about}")
-
-
-@app.command()
-def cp(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe: lora")],
-    to: Annotated[Path, typer.Argument(help="Where to: a folder or a new file.")] = Path("."),
-) -> None:
-    """Copy a shipped recipe, to be edited. Example: wattune cp lora my-lora.yaml"""
-    from .files import read_text, write_text
-    from .recipe_file import find_recipe
-
-    source = find_recipe(recipe)
-    target = to / source.name if to.is_dir() else to
-    if target.exists():
-        raise InputError(f"{target} exists already; name another file")
-    write_text(target, read_text(source))
-    typer.echo(str(target))
-
-
-@app.command()
-def validate(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or a shipped one.")],
-    overrides: Overrides = None,
-    allow_overlap: AllowOverlap = False,
-) -> None:
-    """Check a recipe, its task and its model without running anything."""
-    from .job import jobs_of
-    from .measure.books import Books
-    from .recipe_file import load_recipe
-
-    loaded = load_recipe(recipe, overrides or [])
-    settings = loaded.settings
-    Books(settings.place, settings.intensity_g_per_kwh, settings.grid, settings.accounting)
-    jobs = jobs_of(loaded, allow_overlap=allow_overlap)
-    for job in jobs:
-        _ = job.key  # finds what each strategy names: an embedder that is none, or unknown
-    task = jobs[0].task
-    typer.echo(
-        f"fine: {len(jobs)} run(s) on {task.name}: {len(task.train)} training, "
-        f"{len(task.validation)} validation, {len(task.test)} test questions, "
-        f"{len(task.documents)} documents"
-    )
+app.command("init")(init)
+app.command("ls")(list_recipes)
+app.command("cp")(cp)
+app.command("validate")(validate)
+app.command("ledger")(ledger)
+app.command("export")(export)
 
 
 def _run_recipe(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -35,8 +35,11 @@ def tables(comparison: Comparison) -> list[Table]:
     found: list[Table] = []
     for number, group in enumerate(comparison.groups):
         held = {m for row in group.rows for record in row.records for m in record.quality}
-        metrics = [metric for metric in comparison.metrics if metric in held]
+        metrics = [metric for metric in comparison.judged if metric in held]
         found += [_quality(comparison, number, metrics), *_between_seeds(group, metrics)]
+        found += _behaviour(
+            group, [m for m in comparison.metrics if m in held and m not in metrics]
+        )
         found += [_cost(group, part) for part in comparison.cost_groups[number]]
         found += _kinds(group, metrics)
     return found
@@ -129,6 +132,33 @@ def _systems(rows: Sequence[Row]) -> list[str]:
     names = dict.fromkeys(name for known in facts for name in known)
     differing = [name for name in names if len({repr(f.get(name)) for f in facts}) > 1]
     return [", ".join(f"{name} {f.get(name, '–')}" for name in differing) for f in facts]
+
+
+def _behaviour(group: Group, metrics: Iterable[str]) -> list[Table]:
+    """What a task did not ask for and applies all the same: refusals, retrieval, rewordings.
+
+    How many passages a run retrieves is its own matter: ``recall@3`` and ``recall@1`` are one
+    column, and the cell says which.
+    """
+    kinds: dict[str, list[str]] = {}
+    for metric in metrics:
+        kinds.setdefault(metric.partition("@")[0], []).append(metric)
+    if not kinds:
+        return []
+    rows = []
+    for row in group.rows:
+        cells = []
+        for names in kinds.values():
+            known = [(name, row.mean(name)) for name in names if row.mean(name) is not None]
+            texts = [
+                f"{mean:.2f}" + (f" at {name.partition('@')[2]}" if "@" in name else "")
+                for name, mean in known
+            ]
+            cells.append(", ".join(texts) or "–")
+        rows.append((row.label, *cells))
+    headers = ("run", *[column.header for column in quality_columns(kinds)])
+    title = f"Refusals and retrieval{_of(group)}"
+    return [Table(_marked(title, group.mixed), headers, tuple(rows))]
 
 
 def _between_seeds(group: Group, metrics: Sequence[str]) -> list[Table]:

@@ -10,6 +10,7 @@ from .figures import STAR, cost_columns, energy_provenance, quality_columns
 
 if TYPE_CHECKING:
     from .table import Comparison
+    from .verdicts import Verdict
 
 FEW_QUESTIONS = 50
 """Below, the bootstrap's intervals are somewhat too narrow: of 400 simulated comparisons of seven
@@ -52,21 +53,17 @@ def _verdict_notes(comparison: Comparison) -> list[str]:
         "Tied: not distinguishable at 5 %, corrected (Holm) for all "
         f"{judged.comparisons} pairs of runs and metrics."
     )
-    for number, group in enumerate(comparison.groups):
+    for number in range(len(comparison.groups)):
         metric = next(iter(judged.of[number]), None)
         if metric is None:
             continue
         verdicts = judged.of[number][metric]
-        tied = [
-            _tied(row.label, verdict.detectable, verdict.difference.value, verdict.needed)
-            for row, verdict in zip(group.rows, verdicts, strict=True)
-            if verdict and verdict.word == "tied" and verdict.difference and verdict.detectable
-        ]
+        tied = [v for v in verdicts if v and v.word == "tied" and v.detectable]
         known = [v.difference.n for v in verdicts if v and v.difference]
         best = next(v.best for v in verdicts if v)
         header = quality_columns([metric])[0].header
         if tied:
-            found.append(f"Tied with {best} in {header}, at 80 % power: {', '.join(tied)}.")
+            found.append(_tied(best, header, tied))
         if min(known) < FEW_QUESTIONS:
             found.append(
                 f"Only {min(known)} questions: with fewer than {FEW_QUESTIONS}, verdicts find "
@@ -75,12 +72,22 @@ def _verdict_notes(comparison: Comparison) -> list[str]:
     return found
 
 
-def _tied(label: str, detectable: float, difference: float, needed: int | None) -> str:
-    text = f"{label} (a difference of {detectable:.2f} would show"
-    if needed is None:
-        return f"{text})"
-    known = round(needed, 2 - len(str(needed)))  # two digits, more it cannot be known to
-    return f"{text}; the {abs(difference):.2f} found needs some {known:,} questions)"
+def _tied(best: str, header: str, tied: Sequence[Verdict]) -> str:
+    shown = sorted(v.detectable for v in tied if v.detectable)
+    # Two digits, more it cannot be known to.
+    needed = sorted(round(v.needed, 2 - len(str(v.needed))) for v in tied if v.needed)
+    difference = _span([f"{one:.2f}" for one in shown])
+    text = f"Tied with {best} in {header}: a difference of {difference} would show"
+    if needed:
+        text += (
+            "; to tell apart what was found takes some "
+            f"{_span([f'{count:,}' for count in needed])} questions"
+        )
+    return f"{text} (at 80 % power)."
+
+
+def _span(ordered: Sequence[str]) -> str:
+    return ordered[0] if ordered[0] == ordered[-1] else f"{ordered[0]} to {ordered[-1]}"
 
 
 def _seed_notes(comparison: Comparison) -> list[str]:

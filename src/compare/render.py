@@ -63,7 +63,7 @@ def fitting(table: Table, width: int) -> list[Table]:
     for number in range(1, len(table.headers)):
         if not parts or needed[number] > room:
             parts.append([])
-            room = width - needed[0]
+            room = width - 1 - needed[0]  # one more than between columns, at the right edge
         parts[-1].append(number)
         room -= needed[number]
     if len(parts) < 2:

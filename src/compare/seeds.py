@@ -18,6 +18,10 @@ MADE_BY_STAGES = {"weights", "adapters", "sources"}
 """Parts of a System that a stage made with the seed: they differ by it, the strategies do not."""
 
 
+ROUNDING = 1e-5
+"""Scores by question are kept to six decimals, so their mean may be off by half of the last."""
+
+
 @dataclass(frozen=True)
 class Row:
     """A run under its label; several records where it was repeated with other seeds."""
@@ -44,7 +48,7 @@ class Row:
         for record, scores in zip(self.records, lists, strict=True):
             known = [score for score in scores if score is not None]
             if not known or not math.isclose(
-                statistics.fmean(known), record.quality[metric].value, abs_tol=1e-9
+                statistics.fmean(known), record.quality[metric].value, abs_tol=ROUNDING
             ):
                 return None
         return mean_over_seeds(lists)

@@ -33,6 +33,12 @@ class Comparison:
         return list(dict.fromkeys(metric for r in self.records for metric in r.quality))
 
     @property
+    def judged(self) -> list[str]:
+        """The metrics that the records' tasks name: those that rank. The others only inform."""
+        named = {metric for r in self.records for metric in r.task.get("metrics", ())}
+        return [metric for metric in self.metrics if metric in named or not named]
+
+    @property
     def done(self) -> list[Record]:
         """The records that have figures."""
         return [record for record in self.records if record.status == "done"]
@@ -72,7 +78,7 @@ class Comparison:
     @cached_property
     def verdicts(self) -> Verdicts:
         """Each row against the best of its group, by metric."""
-        return verdicts([group.rows for group in self.groups], self.metrics)
+        return verdicts([group.rows for group in self.groups], self.judged)
 
     def verdict(self, group: int, metric: str) -> tuple[Verdict | None, ...]:
         """The verdicts of a group's rows in a metric, in their order."""
