@@ -1,7 +1,7 @@
 """Killed, interrupted, started twice, out of disk: what was finished stays, whole and once.
 
 `WATTUNE_KILLS=100 python -m pytest tests/end_to_end/test_nothing_is_lost.py -s` kills a comparison
-at a hundred random moments; by default it is a handful.
+at a hundred random moments; by default it is two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from wattune.measure.ledger import load_ledger
 from wattune.measure.store import answers_path, load_records, record_path
 
-KILLS = int(os.environ.get("WATTUNE_KILLS", "4"))
+KILLS = int(os.environ.get("WATTUNE_KILLS", "2"))
 RUNS = ("zero-shot", "few-shot", "rag", "full")
 
 
@@ -37,7 +37,13 @@ class Comparison:
         command = [sys.executable, "-m", "wattune", "compare", str(self.recipe),
                    "--runs", str(self.runs), "--no-progress"]  # fmt: skip
         return subprocess.Popen(
-            command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # A program started in the background inherits that interrupts are ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def finished(self) -> dict[str, bytes]:
