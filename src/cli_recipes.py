@@ -77,7 +77,7 @@ def validate(
 ) -> None:
     """Check a recipe, its task and its model without running anything."""
     from .job import jobs_of
-    from .measure.books import Books
+    from .measure.accounts.books import Books
     from .recipe_file import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])

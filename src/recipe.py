@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from .errors import RecipeError, did_you_mean
-from .measure.footprint import Accounting
+from .measure.accounts.footprint import Accounting
 from .measure.grid import Grid
 from .strategies import STRATEGIES, AnyStrategy, Strategy
 from .system import Decoding

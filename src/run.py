@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .files import remove_leftovers, storage
 from .job import Job, check_task, jobs_of
-from .measure.books import Books
+from .measure.accounts.books import Books
 from .measure.meter import Meter
 from .measure.record import Record
 from .recipe import Recipe

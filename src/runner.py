@@ -14,7 +14,7 @@ from .builder import Builder, bill_of, now
 from .errors import StorageError, WattuneError
 from .files import cache_folder, storage
 from .job import Job, fingerprints, machine, spread
-from .measure.books import Books
+from .measure.accounts.books import Books
 from .measure.environment import environment
 from .measure.ledger import Ledger
 from .measure.meter import Meter, add_phases

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 import wattune as wt
 from wattune.cli import app
-from wattune.measure.footprint import Accounting
+from wattune.measure.accounts.footprint import Accounting
 from wattune.measure.grid import Grid
 from wattune.recipe import RESERVED, Limit, Settings, TaskSource
 from wattune.recipe_file import load_recipe

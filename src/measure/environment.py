@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .components import cuda_in_use
+from .sources.components import cuda_in_use
 
 PACKAGES = (
     "wattune",

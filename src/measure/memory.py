@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from .components import cuda_in_use
+from .sources.components import cuda_in_use
 from .utilisation import child_pids, memory_percent, own_record_bytes, resident_bytes
 
 SAMPLE_SECONDS = 0.2

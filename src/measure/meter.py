@@ -23,14 +23,21 @@ from typing import Any, Self
 from ..errors import InputError
 from .baseline import baseline_of
 from .carbon import carbon_of
-from .energy import EnergySource, NoSource, Source, acquire_source, release_source, synchronise
 from .handle import PhaseHandle
 from .memory import MemorySampler, keep_sampling_thread, let_sampling_thread_go
 from .phases import Moment, add_phases, drawn_between
 from .processes import gather_phases, launch
 from .record import Baseline, Phase
+from .sources.energy import (
+    EnergySource,
+    NoSource,
+    Source,
+    acquire_source,
+    release_source,
+    synchronise,
+)
+from .sources.tracker import TrackerFactory, offline_tracker, sentence
 from .timeline import Span, Timeline
-from .tracker import TrackerFactory, offline_tracker, sentence
 from .utilisation import usage_now
 
 __all__ = ["Meter", "PhaseHandle", "add_phases"]

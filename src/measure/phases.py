@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar, get_args
 
-from .components import Component
-from .energy import Reading, Source
 from .record import Energy, Phase, Provenance, Utilisation
+from .sources.components import Component
+from .sources.energy import Reading, Source
 from .utilisation import Usage
 
 RESOLUTION_S = 0.1

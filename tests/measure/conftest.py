@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wattune.measure.meter import Meter
-from wattune.measure.tracker import Capture
+from wattune.measure.sources.tracker import Capture
 
 J_PER_KWH = 3.6e6
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from wattune.measure.embodied import Embodied, hardware_table
+from wattune.measure.accounts.embodied import Embodied, hardware_table
 
 
 def test_the_worked_example_of_sci() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from wattune.measure.embodied import Embodied
-from wattune.measure.footprint import Accounting, footprint_of
-from wattune.measure.provider_report import ProviderReport, ReportRow
+from wattune.measure.accounts.embodied import Embodied
+from wattune.measure.accounts.footprint import Accounting, footprint_of
+from wattune.measure.accounts.provider_report import ProviderReport, ReportRow
 from wattune.measure.record import Bill, Carbon, Phase, Record
 
 RUN = Record(

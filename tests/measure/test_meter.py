@@ -14,7 +14,7 @@ import pytest
 from wattune.errors import InputError
 from wattune.measure.meter import Meter
 from wattune.measure.record import Phase
-from wattune.measure.tracker import Capture, Tracker, TrackerFactory, offline_tracker
+from wattune.measure.sources.tracker import Capture, Tracker, TrackerFactory, offline_tracker
 
 
 def busy(seconds: float) -> None:

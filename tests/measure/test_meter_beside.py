@@ -11,7 +11,7 @@ import pytest
 
 from wattune.measure.meter import Meter
 from wattune.measure.record import Phase
-from wattune.measure.tracker import Capture, Tracker, offline_tracker
+from wattune.measure.sources.tracker import Capture, Tracker, offline_tracker
 
 
 def fresh(capture: Capture) -> Tracker:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from wattune.measure import components as components_module
-from wattune.measure.components import components_of, description_of
 from wattune.measure.meter import Meter
 from wattune.measure.record import Phase
-from wattune.measure.tracker import Capture, offline_tracker, visible_gpus
+from wattune.measure.sources import components as components_module
+from wattune.measure.sources.components import components_of, description_of
+from wattune.measure.sources.tracker import Capture, offline_tracker, visible_gpus
 
 KWH = 1 / 3.6e6
 

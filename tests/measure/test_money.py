@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from wattune.errors import InputError, StorageError
-from wattune.measure.money import Boundary, Prices, load_prices, money_of
+from wattune.measure.accounts.money import Boundary, Prices, load_prices, money_of
+from wattune.measure.accounts.yaml_table import shipped_table
 from wattune.measure.record import Bill, Phase, Record
-from wattune.measure.yaml_table import shipped_table
 
 RUN = Record(
     name="rag",

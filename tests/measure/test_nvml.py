@@ -1,6 +1,6 @@
 """GPUs' energy counters: codecarbon asks a made-up NVML through our tracker.
 
-Tried with codecarbon 3.3.2; what it does in each case stands in wattune.measure.counters.
+Tried with codecarbon 3.3.2; what it does in each case stands in wattune.measure.sources.counters.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, cast
 import pynvml  # type: ignore[import-untyped]
 import pytest
 
-from wattune.measure.components import Component, components_of, description_of
-from wattune.measure.counters import CounterWatch
 from wattune.measure.meter import Meter
-from wattune.measure.tracker import Capture, offline_tracker
+from wattune.measure.sources.components import Component, components_of, description_of
+from wattune.measure.sources.counters import CounterWatch
+from wattune.measure.sources.tracker import Capture, offline_tracker
 
 NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
 LOST = pynvml.NVML_ERROR_GPU_IS_LOST

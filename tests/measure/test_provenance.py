@@ -10,11 +10,11 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from wattune.measure import components as components_module
-from wattune.measure.components import Component, components_of, description_of
-from wattune.measure.counters import CounterWatch
 from wattune.measure.record import Energy
-from wattune.measure.tracker import Capture, offline_tracker
+from wattune.measure.sources import components as components_module
+from wattune.measure.sources.components import Component, components_of, description_of
+from wattune.measure.sources.counters import CounterWatch
+from wattune.measure.sources.tracker import Capture, offline_tracker
 
 Start = Callable[..., Any]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wattune.errors import InputError, StorageError
-from wattune.measure.provider_report import ProviderReport, load_report
+from wattune.measure.accounts.provider_report import ProviderReport, load_report
 
 RUN = ("2026-01-10T00:00:00+00:00", "2026-01-11T12:00:00+00:00")  # 36 hours
 GOOGLE = (

@@ -1,6 +1,6 @@
 """A processor's energy counters: codecarbon reads a made-up powercap tree through our tracker.
 
-Tried with codecarbon 3.3.2; what it does in each case stands in wattune.measure.counters.
+Tried with codecarbon 3.3.2; what it does in each case stands in wattune.measure.sources.counters.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, cast
 
 import pytest
 
-from wattune.measure import components as components_module
-from wattune.measure.components import Component, components_of, description_of
-from wattune.measure.counters import CounterWatch
-from wattune.measure.energy import EnergySource
 from wattune.measure.meter import Meter
-from wattune.measure.tracker import Capture, offline_tracker
+from wattune.measure.sources import components as components_module
+from wattune.measure.sources.components import Component, components_of, description_of
+from wattune.measure.sources.counters import CounterWatch
+from wattune.measure.sources.energy import EnergySource
+from wattune.measure.sources.tracker import Capture, offline_tracker
 
 INTEL_RANGE_UJ = 262_143_328_850
 """max_energy_range_uj of most Intel packages: 2^32 units of 2^-14 J."""

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from ..errors import did_you_mean
-from ..values import Value
+from ...errors import did_you_mean
+from ...values import Value
 from .yaml_table import Amount, shipped_table
 
 SECONDS_PER_YEAR = 365 * 24 * 3600

@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..record import Provenance
 from .counters import domain, rapl_interfaces
-from .record import Provenance
 
 GENERIC_CPU_W = 85.0
 """What codecarbon takes for a processor about which it knows nothing at all."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import datetime
 
-from .carbon import CarbonSource
+from ..carbon import CarbonSource
+from ..grid import Grid
+from ..meter import Meter
+from ..record import Carbon, Record
 from .footprint import Accounting, footprint_of
-from .grid import Grid
-from .meter import Meter
 from .money import load_prices, money_of
 from .provider_report import load_report
-from .record import Carbon, Record
 
 
 class Books:

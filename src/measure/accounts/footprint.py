@@ -11,12 +11,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..values import Value
-from .carbon import J_PER_KWH
+from ...values import Value
+from ..carbon import J_PER_KWH
+from ..record import Carbon, Footprint, Record
 from .embodied import Embodied
 from .money import Boundary, Prices
 from .provider_report import ProviderReport, Reported
-from .record import Carbon, Footprint, Record
 from .yaml_table import Amount
 
 

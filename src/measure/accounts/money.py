@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..errors import InputError, did_you_mean
-from ..values import Value
-from .carbon import J_PER_KWH
-from .record import Money, Record
+from ...errors import InputError, did_you_mean
+from ...values import Value
+from ..carbon import J_PER_KWH
+from ..record import Money, Record
 from .yaml_table import Amount, read_mapping, shipped_table, validated
 
 HOURS_PER_YEAR = 365 * 24

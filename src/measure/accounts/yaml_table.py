@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import Field, ValidationError
 
-from ..errors import InputError, did_you_mean
-from ..files import read_text
-from ..values import Value
+from ...errors import InputError, did_you_mean
+from ...files import read_text
+from ...values import Value
 
 TABLES = Path(__file__).parent / "tables"
 

@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from ..errors import InputError
-from ..files import read_text
-from ..values import Value
+from ...errors import InputError
+from ...files import read_text
+from ...values import Value
 
 Layout = Literal["plain", "google", "aws"]
 

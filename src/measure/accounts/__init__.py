@@ -1,0 +1,1 @@
+"""Accounts: what is derived from joules and seconds by declared figures: footprint and money."""

@@ -1,0 +1,1 @@
+"""Sources of energy: codecarbon made quiet and offline, and how much each figure is worth."""
