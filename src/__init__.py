@@ -25,7 +25,7 @@ from .measure.record import Record
 from .measure.store import load_records
 from .recipe_file import load_recipe
 from .run import run
-from .strategies import RAG, FullFineTuning, LoRA, Prompt, TreeRAG
+from .strategies import RAG, FullFineTuning, LoRA, Prompt, Prune, Quantize, TreeRAG
 from .tasks.load import load_task
 
 try:
@@ -40,6 +40,8 @@ __all__ = [
     "LoRA",
     "Meter",
     "Prompt",
+    "Prune",
+    "Quantize",
     "Record",
     "TreeRAG",
     "compare",

@@ -14,7 +14,7 @@ from .measure.record import Phase, Record
 from .measure.store import load_records
 from .session import Answer, Pool
 from .stages import StageStore
-from .system import LocalSystem
+from .system import System, parse_system
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,15 @@ def ask_all(
     return [results[i] for i in range(len(records))]
 
 
-def _system(record: Record) -> LocalSystem:
-    return LocalSystem.model_validate(record.system)
+def _system(record: Record) -> System:
+    return parse_system(record.system)
 
 
 def _ask(record: Record, question: str, pool: Pool, meter: Meter) -> Asked:
     try:
         session = pool.open(_system(record))
         session.load()
+        mark = pool.mark()
         with meter.phase("answer") as phase:
             before = time.perf_counter()
             answer = session.answer([question])[0]
@@ -66,9 +67,10 @@ def _ask(record: Record, question: str, pool: Pool, meter: Meter) -> Asked:
     except (StorageError, ModelError, CannotRun) as error:
         return Asked(record, None, None, reason=str(error))
     carbon = meter.carbon or record.carbon
-    joules = phase.result.energy_j
+    asked = pool.with_endpoints(phase.result, mark)
+    joules = asked.energy_j
     grams = emissions_g(joules, carbon) if joules is not None and carbon is not None else None
-    return Asked(record, answer, phase.result, took, grams)
+    return Asked(record, answer, asked, took, grams)
 
 
 def show_asked(question: str, asked: list[Asked]) -> None:
@@ -103,7 +105,9 @@ def show_asked(question: str, asked: list[Asked]) -> None:
             "–" if joules is None else f"{joules:.1f}",
             "–" if one.grams is None else f"{one.grams * 1000:.2f}",
             f"{one.duration_s:.2f}",
-            f"{one.answer.tokens_in}/{one.answer.tokens_out}",
+            "/".join(
+                "–" if n is None else str(n) for n in (one.answer.tokens_in, one.answer.tokens_out)
+            ),
         )
     console.print(table)
     for (document, text), number in numbers.items():

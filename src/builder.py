@@ -111,7 +111,7 @@ class Builder:
                 key=key,
                 strategy=strategy.type,
                 inputs=inputs,
-                bill=bill_of([phase.result]),
+                bill=bill_of([self.pool.with_endpoints(phase.result, mark)]),
                 work=work.model_copy(update={"bytes_stored": folder_bytes(partial)}),
                 peak_memory_bytes=phase.result.peak_memory_bytes,
                 details=details,

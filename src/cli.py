@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from .cli_cache import cache_app, models_app
+from .cli_prompts import prompts_app
 from .cli_recipes import AllowOverlap, Overrides, cp, init, list_recipes, validate
 from .cli_records import export, ledger
 from .errors import InputError, RecipeError, WattuneError
@@ -36,6 +37,7 @@ def options(
 
 app.add_typer(models_app, name="models")
 app.add_typer(cache_app, name="cache")
+app.add_typer(prompts_app, name="prompts")
 
 
 class Format(enum.StrEnum):

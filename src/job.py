@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
+from .endpoint_ref import EndpointRef
 from .errors import TaskError
+from .measure.accounts.endpoint_energy import token_energy
 from .measure.environment import code_digest, environment
 from .measure.quality import check_metrics, scorer_digest
 from .measure.record import SCHEMA_VERSION
 from .models.devices import preferred_device, preferred_dtype
+from .models.endpoint import read_key
 from .models.fetch import resolve
 from .recipe import Limit, Recipe, Settings
 from .strategies import Strategy
-from .system import Decoding, LocalSystem, ModelRef, System
+from .system import Decoding, EndpointSystem, LocalSystem, ModelRef, System
 from .tasks.examples import check_overlap
 from .tasks.load import load_task
 from .tasks.task import REFUSAL, Example, Split, Task
@@ -69,13 +72,14 @@ class Job:
 def fingerprints(job: Job, system: System) -> dict[str, str]:
     """Digests of what a record depends on, by name; what a System has not is left out."""
     indexes = [source.plain() for source in system.sources if source.type != "shots"]
-    adapters = [adapter.key for adapter in system.adapters]
+    local = system if isinstance(system, LocalSystem) else None
+    adapters = [adapter.key for adapter in local.adapters] if local else []
     found = {
         "task": job.task.fingerprint,
         "items": job.task.part_digest(job.split),
         "scorer": job.scorer,
-        "model": system.model.revision,
-        "weights": system.weights.key if system.weights else "",
+        "model": system.revision,
+        "weights": local.weights.key if local and local.weights else "",
         "adapter": digest(adapters) if adapters else "",
         "prompt": digest([system.prompt.plain(), system.refusal]),
         "decoding": digest(system.decoding.plain()),
@@ -110,17 +114,40 @@ def software() -> dict[str, str | None]:
     return {name: versions[name] for name in DECISIVE if name in versions}
 
 
+@overload
 def load_system(
     name: str,
+    *,
+    refusal: str | None = ...,
+    decoding: Decoding | None = ...,
+    say: Callable[[str], None] | None = ...,
+) -> LocalSystem: ...
+@overload
+def load_system(
+    name: str | EndpointRef,
+    *,
+    refusal: str | None = ...,
+    decoding: Decoding | None = ...,
+    say: Callable[[str], None] | None = ...,
+) -> System: ...
+def load_system(
+    name: str | EndpointRef,
     *,
     refusal: str | None = None,
     decoding: Decoding | None = None,
     say: Callable[[str], None] | None = None,
 ) -> System:
-    """The base System of a model: a catalogue name, a folder, or a hub id.
+    """The base System of a model: a catalogue name, a folder, a hub id, or an endpoint.
 
-    Raises `ModelError` when the model is unknown or its weights cannot be had.
+    Raises `ModelError` when the model is unknown, its weights cannot be had, or the endpoint's key
+    is not set, and `InputError` when its row of energies is unknown.
     """
+    if isinstance(name, EndpointRef):
+        read_key(name)
+        token_energy(name.energy, name.model)
+        return EndpointSystem(
+            endpoint=name, refusal=refusal or REFUSAL, decoding=decoding or Decoding()
+        )
     found = resolve(name, kind="causal_lm", progress=say)
     # Named so that a record finds the same weights from anywhere, and after the hub has moved on.
     pinned = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from .errors import RecipeError
 from .values import Value
@@ -53,24 +53,19 @@ class PromptTemplate(Value):
 
     `instruction` is the system text (``{refusal}`` is filled with the task's refusal sentence).
     `question` and `passages` are f-string templates with plain ``{question}`` and ``{passages}``
-    placeholders only: no attribute access, so a template cannot run code.
+    placeholders only: no attribute access, so a template cannot run code. With `answer_after` the
+    model may think aloud: only what follows that marker is its answer.
     """
 
     instruction: str = INSTRUCTION
     question: str = "{question}"
     passages: str = "{passages}\n\nQuestion: {question}"
+    answer_after: str | None = Field(default=None, min_length=1)
 
     @field_validator("instruction", "question", "passages")
     @classmethod
     def _plain_placeholders(cls, template: str, info: ValidationInfo) -> str:
-        field = str(info.field_name)
-        _fill(template, dict.fromkeys(PLACEHOLDERS[field], ""))
-        for name in PLACEHOLDERS[field] if field != "instruction" else ():
-            if f"{{{name}}}" not in template:
-                raise RecipeError(
-                    f"prompt template `{field}` has no {{{name}}}, so the model would not see it"
-                )
-        return template
+        return checked_template(str(info.field_name), template)
 
     def render(
         self,
@@ -98,6 +93,30 @@ class PromptTemplate(Value):
             )
         messages.append({"role": "user", "content": _fill(template, values)})
         return messages
+
+    def answer_in(self, written: str) -> str:
+        """The answer in what the model wrote: all of it, or what stands after the last marker.
+
+        Where a model did not write the marker, all it wrote is its answer: none is lost.
+        """
+        if self.answer_after is None:
+            return written
+        return written.rpartition(self.answer_after)[2].strip()
+
+
+def checked_template(field: str, template: str) -> str:
+    """The template of a field, if its placeholders are plain, known and none is missing.
+
+    Raises `RecipeError`.
+    """
+    known = PLACEHOLDERS[field]
+    filled = _fill(template, {name: f"\0{name}" for name in known})
+    for name in known if field != "instruction" else ():
+        if f"\0{name}" not in filled:  # not looked for in the template: {{question}} is a word
+            raise RecipeError(
+                f"prompt template `{field}` has no {{{name}}}, so the model would not see it"
+            )
+    return template
 
 
 def _fill(template: str, values: dict[str, str]) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from .endpoint_ref import EndpointRef
 from .errors import RecipeError, did_you_mean
 from .measure.accounts.footprint import Accounting
 from .measure.grid import Grid
 from .strategies import STRATEGIES, AnyStrategy, Strategy
 from .system import Decoding
 from .values import Value
+from .yaml_lines import LineFaults, Lines
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,60}$"
 NAME_RULE = 'up to 61 letters, digits, ".", "_", "+" and "-" only'
@@ -21,6 +24,11 @@ QUICK_LATENCY = 2
 RESERVED = ("name", "strategies", "runs")
 
 
+# By kind, so that a fault in the mapping does not show the whole of it, and a key that is in it.
+ModelSource = Annotated[
+    Annotated[str, Tag("str")] | Annotated[EndpointRef, Tag("EndpointRef")],
+    Discriminator(lambda given: "str" if isinstance(given, str) else "EndpointRef"),
+]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 
 
@@ -42,7 +50,7 @@ class Settings(Value):
     """The keys of a recipe that are the same for all its runs."""
 
     task: str | TaskSource
-    model: str
+    model: ModelSource
     place: str | None = None
     intensity_g_per_kwh: float | None = Field(default=None, ge=0)
     grid: Grid = Grid()
@@ -96,15 +104,16 @@ def parse_recipe(
     *,
     name: str,
     where: str = "recipe",
-    lines: Mapping[tuple[str, ...], int] | None = None,
+    lines: Lines | None = None,
     forced: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
 ) -> Recipe:
-    """Validate a recipe's content.
+    """Validate a recipe's content; files that strategies read are looked for in `folder` first.
 
     A strategy's settings are its section, then what its run writes inline, then `forced`, by
     strategy: what came from the command line and wins everywhere. Nested settings are merged.
     """
-    faults = _Faults(where, lines or {})
+    faults = LineFaults(where, lines or {}, folder)
     known = {*Settings.model_fields, *STRATEGIES, *RESERVED}
     for key in content:
         if key not in known:
@@ -129,8 +138,8 @@ def parse_recipe(
     if not re.match(RUN_NAME, named):
         faults.add(("name",), f'name "{named}": {NAME_RULE} (set `name:`, else it is the file\'s)')
     runs = _runs(content, named, sections, forced, faults)
-    faults.raise_any()
-    assert isinstance(settings, Settings)
+    faults.raise_any(RecipeError)
+    assert settings is not None
     return Recipe(name=named, settings=settings, runs=runs)
 
 
@@ -139,7 +148,7 @@ def _runs(
     name: str,
     sections: Mapping[str, Any],
     forced: Mapping[str, Any],
-    faults: _Faults,
+    faults: LineFaults,
 ) -> dict[str, tuple[Any, ...]]:
     if ("runs" in content) == ("strategies" in content):
         faults.add((), 'give either "strategies: [...]" (one run) or "runs: {name: [...]}"')
@@ -167,7 +176,7 @@ def _strategy(
     step: Any,
     sections: Mapping[str, Any],
     forced: Mapping[str, Any],
-    faults: _Faults,
+    faults: LineFaults,
     at: tuple[str, ...],
 ) -> Value | None:
     kind: Any = step
@@ -202,74 +211,3 @@ def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
 def _section(strategy: Strategy) -> dict[str, Any]:
     settings = {key: value for key, value in strategy.plain().items() if key != "type"}
     return {strategy.type: settings}
-
-
-class _Faults:
-    """Collects what is wrong with a file, to be told all at once."""
-
-    def __init__(self, where: str, lines: Mapping[tuple[str, ...], int]) -> None:
-        self.where, self.lines = where, lines
-        self.found: dict[str, None] = {}
-
-    def add(self, at: tuple[str, ...], text: str) -> None:
-        """Note a fault at a key path; the line is that of the nearest key that is known."""
-        near = at
-        while near and near not in self.lines:
-            near = near[:-1]
-        line = f":{self.lines[near]}" if near else ""
-        self.found[f"{self.where}{line}: {text}"] = None
-
-    def validate(
-        self, model: type[Value], content: Mapping[str, Any], at: tuple[str, ...]
-    ) -> Value | None:
-        """The validated model, or None with its faults noted."""
-        try:
-            return model.model_validate(dict(content))
-        except ValidationError as error:
-            for fault in error.errors():
-                place = (*at, *map(str, fault["loc"]))
-                self.add(place, _sentence(fault, model, at))
-            return None
-
-    def raise_any(self) -> None:
-        """Raise all faults as one `RecipeError`, if there are any."""
-        if self.found:
-            raise RecipeError("\n".join(self.found))
-
-
-def _sentence(fault: Any, model: type[Value], at: tuple[str, ...]) -> str:
-    # The branch of a union (str, TaskSource, tuple[...]) is no key that somebody wrote.
-    *path, last = map(str, fault["loc"] or ("",))
-    loc = [part for part in path if not _is_branch(part)]
-    if fault["type"] in ("extra_forbidden", "missing") or not _is_branch(last):
-        loc.append(last)
-    # A run's list reads runs.NAME.2.lora.r; a person calls that lora.r.
-    shown = ".".join(filter(None, [*at[-1:], *loc]))
-    if fault["type"] == "extra_forbidden":
-        owner = _owner(model, fault["loc"][:-1])
-        known = [name for name in owner.model_fields if name != "type"] if owner else []
-        return f'unknown key "{shown}"' + did_you_mean(loc[-1], known)
-    if fault["type"] == "missing":
-        return f'"{shown}" is missing'
-    if fault["type"] == "value_error":
-        return f'"{shown}": {fault["ctx"]["error"]}'
-    got = fault.get("input")
-    return f'"{shown}": {fault["msg"][0].lower()}{fault["msg"][1:]}, not {got!r}'
-
-
-def _is_branch(part: str) -> bool:
-    return part == "str" or part[:1].isupper() or "[" in part
-
-
-def _owner(model: type[Value], path: Sequence[Any]) -> type[Value] | None:
-    """The model that a nested key belongs to."""
-    for part in path:
-        field = model.model_fields.get(str(part))
-        if field is None:
-            return None if str(part) != model.__name__ else model
-        choices = [field.annotation, *get_args(field.annotation)]
-        models = [c for c in choices if isinstance(c, type) and issubclass(c, Value)]
-        if not models:
-            return None
-        model = models[0]
-    return model

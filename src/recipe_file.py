@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 import yaml
 
 from .errors import RecipeError, did_you_mean
-from .files import read_text, shipped_folder
+from .files import shipped_folder
 from .models.catalogue import CATALOGUE
 from .recipe import Recipe, TaskSource, parse_recipe
 from .strategies import STRATEGIES
 from .tasks.load import builtin_tasks
 from .values import Value
+from .yaml_lines import read_mapping
 
 _V = TypeVar("_V", bound=Value)
 
@@ -41,18 +42,29 @@ def load_recipe(where: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises `RecipeError` with every fault, each with its line and what would be right.
     """
     path = find_recipe(where)
-    content, lines = read_yaml(path)
+    content, lines = read_mapping(
+        path, RecipeError, what="a recipe is a mapping of keys (task, model, runs, ...)"
+    )
     forced: dict[str, Any] = {}
     for override in overrides:
         _apply(content, override)
         if override.partition(".")[0] in STRATEGIES:
             _apply(forced, override)
     try:
-        recipe = parse_recipe(content, name=path.stem, where=str(path), lines=lines, forced=forced)
+        recipe = parse_recipe(
+            content,
+            name=path.stem,
+            where=str(path),
+            lines=lines,
+            forced=forced,
+            folder=path.parent,
+        )
     except RecipeError as error:
         if not overrides:
             raise
-        raise RecipeError(f"{error} (with {' '.join(overrides)} given)") from error
+        # Not a key that was pasted there.
+        shown = [text if "key" not in text.partition("=")[0] else "…" for text in overrides]
+        raise RecipeError(f"{error} (with {' '.join(shown)} given)") from error
     settings = recipe.settings
     task = settings.task
     if isinstance(task, str):
@@ -62,7 +74,9 @@ def load_recipe(where: str, overrides: Sequence[str] = ()) -> Recipe:
         moved = task.model_copy(update={"source": source})
     changes = {
         "task": moved,
-        "model": _beside(settings.model, path.parent, CATALOGUE),
+        "model": _beside(settings.model, path.parent, CATALOGUE)
+        if isinstance(settings.model, str)
+        else settings.model,
         "grid": _moved(settings.grid, ("file",), path.parent),
         "accounting": _moved(settings.accounting, ("report", "prices"), path.parent),
     }
@@ -101,44 +115,3 @@ def _apply(content: dict[str, Any], override: str) -> None:
         if not isinstance(target, dict):
             raise RecipeError(f'override "{override}": "{part}" holds no settings')
     target[last] = value
-
-
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
-    """A YAML mapping, and the line (from 1) of every key path in it.
-
-    Raises `RecipeError` with line and column for broken YAML and for keys given twice.
-    """
-    text = read_text(path)
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise RecipeError(f"{path}{place}: broken YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: broken YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of keys (task, model, runs, ...)")
-    lines: dict[tuple[str, ...], int] = {}
-    try:
-        _mark(root, (), lines, path)
-    except RecursionError as error:
-        raise RecipeError(f"{path}: an alias (*name) stands inside what it names") from error
-    return content, lines
-
-
-def _mark(node: Any, at: tuple[str, ...], lines: dict[tuple[str, ...], int], path: Path) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            if name in seen:
-                raise RecipeError(f'{path}:{line}: "{name}" is given twice')
-            seen.add(name)
-            lines[(*at, name)] = line
-            _mark(value, (*at, name), lines, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            lines[(*at, str(number))] = item.start_mark.line + 1
-            _mark(item, (*at, str(number)), lines, path)

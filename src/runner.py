@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -23,12 +24,16 @@ from .measure.quality import Tools, needs_of
 from .measure.record import Bill, Record, ScoredAnswer
 from .measure.store import find_record, write_record
 from .measure.work import NO_WORK
+from .models.served import plain_counts
 from .scoring import ask_chat_model, reference_scores, score_answers
 from .session import Pool
 from .stages import StageStore
 from .strategies import Progress
 from .strategies.base import no_progress
 from .values import digest
+
+UNANSWERED = "questions_without_answer"
+"""Flag of a record in which an endpoint gave no answer to some questions; they count as wrong."""
 
 
 class Runner:
@@ -94,6 +99,7 @@ class Runner:
         began = now()
         self.pool.seed = job.seed
         answers: list[ScoredAnswer] = []
+        served = self.pool.served()
         with self.ledger.entry("run", job.name, job.key) as entry:
             try:
                 record, answers = self._measure(job)
@@ -108,12 +114,14 @@ class Runner:
                 record = self._blank(job, status="failed", reason=reason)
             entry.status, entry.reason = record.status, record.reason
             self.progress(job.name, 1, 1)
-            wall = {"wall_s": round(time.perf_counter() - started, 3)}
+            facts: dict[str, Any] = {"wall_s": round(time.perf_counter() - started, 3)}
+            if asked := self.pool.served() - served:
+                facts["endpoint"] = plain_counts(asked)
             record = record.model_copy(
                 update={
                     "started_at": began,
                     "ended_at": now(),
-                    "environment": {**record.environment, **wall},
+                    "environment": {**record.environment, **facts},
                 }
             )
             record = self.books.entered(record)
@@ -135,20 +143,22 @@ class Runner:
             answers = session.answer(
                 examples, lambda done, of: self.progress(f"{job.name}: answering", done, of)
             )
+        answered = self.pool.with_endpoints(answering.result, mark)
         work = self.pool.work_since(mark)
+        mark = self.pool.mark()
         waits: list[float] = []
         with self.meter.phase("latency") as single:
             for example in spread(examples, job.latency_questions):
                 before = time.perf_counter()
                 session.answer([example])
                 waits.append(time.perf_counter() - before)
-        phases = {"load": add_phases(loads), "answer": answering.result}
+        phases = {"load": add_phases(loads), "answer": answered}
         if waits:
-            phases["latency"] = single.result
+            phases["latency"] = self.pool.with_endpoints(single.result, mark)
         with self.meter.phase("scoring") as scoring:
             scored, quality = score_answers(examples, answers, job.task, self._tools(job))
         spent = sum((bill.spent for bill in bills), bill_of(new_loads))
-        spent = spent + bill_of([answering.result, *([single.result] if waits else [])])
+        spent = spent + bill_of([phases[name] for name in ("answer", "latency") if name in phases])
         record = self._blank(job, status="done").model_copy(
             update={
                 "system": system.plain(),
@@ -162,7 +172,11 @@ class Runner:
                 "work": {"prepare": sum((bill.work for bill in bills), NO_WORK), "answer": work},
                 "latency_s": statistics.median(waits) if waits else None,
                 "artefact_bytes": sum(bill.artefact_bytes for bill in bills),
-                "flags": (*job.flags, *noise_flags(answering.result)),
+                "flags": (
+                    *job.flags,
+                    *noise_flags(answering.result),
+                    *((UNANSWERED,) if any(answer.failed for answer in answers) else ()),
+                ),
             }
         )
         return record, scored

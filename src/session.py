@@ -7,12 +7,14 @@ can charge it to every run that needs it.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ModelError
+from .errors import CannotRun, ModelError
+from .measure.accounts.endpoint_energy import with_endpoint_energy
 from .measure.memory import available_memory_bytes, release_memory
 from .measure.meter import Meter
 from .measure.network import transferred_bytes
@@ -21,31 +23,41 @@ from .measure.work import NO_WORK, Mark, Tally, Work
 from .models.account import Account
 from .models.chat import chat_ids
 from .models.devices import preferred_device, preferred_dtype
+from .models.endpoint import remote_kind
 from .models.fetch import resolve, resolve_folder
-from .models.local import LocalModel, open_tokenizer
+from .models.flops import Kind
+from .models.loading import is_quantized, open_tokenizer
+from .models.local import LocalModel
+from .models.quantization import warm_up
 from .models.quiet import quiet_transformers
+from .models.remote import RemoteModel
+from .models.served import Served
 from .prompt import Message, Passage
 from .stages import StageStore
-from .system import IndexSource, ModelRef, System, TreeSource
+from .system import EndpointSystem, IndexSource, ModelRef, System, TreeSource, with_weights
 from .tasks.task import Example
 from .values import Value
 
 if TYPE_CHECKING:
     from .models.embedder import Embedder
-    from .models.generation import Generation
+    from .models.generation import Reply
 
 Told = Callable[[int, int], None]
 """Told how many of how many questions are answered."""
 
 
 class Answer(Value):
-    """What a System said, the passages it was given, and the tokens read, written and reused."""
+    """What a System said, the passages it was given, and the tokens read, written and reused.
+
+    Tokens are None where a server does not tell them; `failed` is why it gave no answer.
+    """
 
     text: str
     passages: tuple[Passage, ...] = ()
-    tokens_in: int
-    tokens_out: int
+    tokens_in: int | None
+    tokens_out: int | None
     tokens_reused: int = 0
+    failed: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,20 +85,28 @@ class Pool:
     def __init__(self, stages: StageStore, meter: Meter, seed: int = 0) -> None:
         self.stages, self.meter, self.seed = stages, meter, seed
         self.loads: dict[str, Phase] = {}
-        self._model: tuple[str, LocalModel] | None = None
+        self._model: tuple[str, LocalModel | RemoteModel] | None = None
         self._embedders: dict[str, Embedder] = {}
-        self.accounts: list[Account] = []
+        self.accounts: list[Account | Served] = []
         self._warm = False
 
     def open(self, system: System) -> Session:
         """A Session; weights are loaded when it first answers."""
         return Session(system, self)
 
-    def model(self, system: System) -> LocalModel:
-        """The System's weights, loaded unless they are those in memory."""
+    def model(self, system: System) -> LocalModel | RemoteModel:
+        """The System's weights, loaded unless they are those in memory; or the client of its
+        endpoint."""
         key = "/".join(system.weights_key())
-        if self._model is None or self._model[0] != key:
-            self.drop_model()
+        if self._model is not None and self._model[0] == key:
+            return self._model[1]
+        self.drop_model()
+        opened: LocalModel | RemoteModel
+        if isinstance(system, EndpointSystem):
+            kind = remote_kind(system.endpoint)
+            with self.meter.phase("load") as phase:
+                opened = kind(system.endpoint)
+        else:
             folder = model_folder(system.model)
             if not self._warm:
                 # The libraries import their code for a model when they first open and run one;
@@ -94,6 +114,8 @@ class Pool:
                 with LocalModel.open(folder, available_bytes=available_memory_bytes()) as first:
                     first.generate([[{"role": "user", "content": "Hello"}]] * 2, max_tokens=2)
                 self._warm = True
+            if system.quantization is not None:
+                warm_up(system.quantization)
             with self.meter.phase("load") as phase:
                 opened = LocalModel.open(
                     folder,
@@ -101,10 +123,10 @@ class Pool:
                     adapters=[self.stages.folder(adapter) for adapter in system.adapters],
                     available_bytes=available_memory_bytes(),
                 )
-            self.accounts.append(opened.account)
-            self._model = (key, opened)
-            self.loads[key] = phase.result
-        return self._model[1]
+        self.accounts.append(opened.account)
+        self._model = (key, opened)
+        self.loads[key] = phase.result
+        return opened
 
     def drop_model(self) -> None:
         """Free the weights in memory, before others are loaded or trained."""
@@ -143,6 +165,20 @@ class Pool:
         moved = 0 if now is None or mark.network_bytes is None else now - mark.network_bytes
         return sum(done, NO_WORK).model_copy(update={"bytes_transferred": max(0, moved)})
 
+    def with_endpoints(self, phase: Phase, mark: Mark) -> Phase:
+        """`phase` with the energy of a managed endpoint, modelled from its tokens since `mark`."""
+        before = itertools.chain(mark.tallies, itertools.repeat(Tally()))
+        for account, tally in zip(self.accounts, before, strict=False):
+            if isinstance(account, Served) and account.managed and account.tally != tally:
+                work = account.work(tally)
+                phase = with_endpoint_energy(phase, work.tokens_in, work.tokens_out, account.energy)
+        return phase
+
+    def served(self) -> Counter[str]:
+        """How all requests to endpoints went until now; see `plain_counts`."""
+        counts = (account.counts for account in self.accounts if isinstance(account, Served))
+        return sum(counts, Counter())
+
     def loads_of(self, system: System) -> list[Phase]:
         """The metered openings this System answers with, whenever they happened."""
         keys = ["/".join(system.weights_key())]
@@ -161,7 +197,8 @@ class Session:
 
     def __init__(self, system: System, pool: Pool) -> None:
         self.system, self._pool = system, pool
-        self._folder = model_folder(system.model)
+        if not isinstance(system, EndpointSystem):
+            self._folder = model_folder(system.model)
         self._retrievers: list[Callable[[Sequence[str]], list[list[Passage]]]] | None = None
         self._tokenizer: Any = None
 
@@ -169,6 +206,7 @@ class Session:
     def tokenizer(self) -> Any:
         """The model's tokenizer, without its weights."""
         if self._tokenizer is None:
+            with_weights(self.system, "tokenising")
             self._tokenizer = open_tokenizer(self._folder)
         return self._tokenizer
 
@@ -193,7 +231,11 @@ class Session:
                 passages.extend(more)
         rendered = []
         for example, passages in zip(examples, found, strict=True):
-            shots = [shot for shot in self.system.shots if shot.id != example.id]
+            shots = [
+                shot
+                for shot in self.system.shots
+                if shot.id != example.id and shot.question != example.question
+            ]
             messages = self.system.prompt.render(
                 example.question, refusal=self.system.refusal, passages=passages, shots=shots
             )
@@ -202,7 +244,7 @@ class Session:
 
     def generate(
         self, messages: Sequence[list[Message]], progress: Callable[[int], None] | None = None
-    ) -> list[Generation]:
+    ) -> Sequence[Reply]:
         """What the model writes to each chat, decoded as the System says."""
         decoding = self.system.decoding
         return self._pool.model(self.system).generate(
@@ -235,11 +277,12 @@ class Session:
         generations = self.generate([list(asked.messages) for asked in rendered], told)
         return [
             Answer(
-                text=made.text,
+                text=self.system.prompt.answer_in(made.text),
                 passages=asked.passages,
                 tokens_in=made.tokens_in,
                 tokens_out=made.tokens_out,
                 tokens_reused=made.tokens_reused,
+                failed=made.failed,
             )
             for asked, made in zip(rendered, generations, strict=True)
         ]
@@ -248,9 +291,16 @@ class Session:
         """A fresh copy of the weights to train, existing adapters merged; and whether in bfloat16.
 
         A base that is trained comes as float32 masters; a frozen one in the answering precision.
+        `CannotRun` where the weights are quantised.
         """
+        system = with_weights(self.system, "training")
+        if system.quantization is not None:
+            raise CannotRun(
+                f"weights quantised by {system.quantization.method} cannot be trained, pruned "
+                "or quantised again; put `quantize` last among the steps that change weights"
+            )
         self._pool.drop_model()
-        stages, system = self._pool.stages, self.system
+        stages = self._pool.stages
         device = preferred_device()
         dtype = preferred_dtype(device)
         opened = LocalModel.open(
@@ -263,17 +313,19 @@ class Session:
         )
         return opened.model, dtype == "bfloat16"
 
-    def book_training(self, model: Any, tally: Tally) -> None:
-        """Enter what a training of `model` did, as it still stands, into the pool's work."""
-        self._pool.accounts.append(Account(model, "training", tally))
+    def book(self, model: Any, kind: Kind, tally: Tally) -> None:
+        """Enter what `model` did outside of the pool, as it still stands, into the pool's work."""
+        self._pool.accounts.append(Account(model, kind, tally))
 
     def save_weights(self, model: Any, folder: Path) -> None:
-        """Write trained weights in the precision that answers, as safetensors with tokenizer."""
+        """Write weights as safetensors with tokenizer, floats in the precision that answers."""
         import torch
 
         dtype = preferred_dtype(preferred_device())
         with quiet_transformers():
-            model.to(getattr(torch, dtype)).save_pretrained(str(folder))
+            if not is_quantized(model):
+                model = model.to(getattr(torch, dtype))
+            model.save_pretrained(str(folder))
         self.tokenizer.save_pretrained(str(folder))
 
     def _open_sources(self) -> list[Callable[[Sequence[str]], list[list[Passage]]]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
+from .endpoint_ref import EndpointRef
+from .errors import CannotRun
 from .prompt import PromptTemplate, Shot
-from .values import Value
+from .values import Value, digest
 
 
 class ModelRef(Value):
@@ -21,6 +23,17 @@ class StageRef(Value):
     """A prepared stage by its key; the cache knows where its folder lies."""
 
     key: str
+
+
+Method = Literal["int8_weight_only", "int4_weight_only", "int8_dynamic", "bnb_8bit", "bnb_4bit"]
+"""How weights are quantised: by torchao, on CPU and GPU, or by bitsandbytes, on GPU."""
+
+
+class Quantization(Value):
+    """How the linear layers' weights are stored: `method`; int4 has a scale for each group."""
+
+    method: Method
+    group_size: int | None = None
 
 
 class Decoding(Value):
@@ -59,20 +72,39 @@ class TreeSource(Value):
 Source = Annotated[ShotsSource | IndexSource | TreeSource, Field(discriminator="type")]
 
 
-class LocalSystem(Value):
+class _Answering(Value):
+    """What every kind of system has: how it asks, what it is given, how it writes."""
+
+    prompt: PromptTemplate = PromptTemplate()
+    refusal: str
+    sources: tuple[Source, ...] = ()
+    decoding: Decoding = Decoding()
+
+    @property
+    def shots(self) -> tuple[Shot, ...]:
+        """All worked examples, in order."""
+        return tuple(
+            shot for source in self.sources if source.type == "shots" for shot in source.shots
+        )
+
+    def with_source(self, source: Source) -> Self:
+        """The system with one more source of context."""
+        return self.model_copy(update={"sources": (*self.sources, source)})
+
+
+class LocalSystem(_Answering):
     """A causal language model on this machine, with what was added to it.
 
-    `weights` replaces the model's own weights (full fine-tuning); `adapters` are applied in order.
+    `weights` replaces the model's own weights (full fine-tuning, pruning, quantising); `adapters`
+    are applied in order. `quantization` says how `weights` are quantised: they can be answered
+    with, and neither trained nor adapted.
     """
 
     kind: Literal["local"] = "local"
     model: ModelRef
     weights: StageRef | None = None
     adapters: tuple[StageRef, ...] = ()
-    prompt: PromptTemplate = PromptTemplate()
-    refusal: str
-    sources: tuple[Source, ...] = ()
-    decoding: Decoding = Decoding()
+    quantization: Quantization | None = None
 
     def identity(self) -> dict[str, Any]:
         """What makes the system this one, for hashing: weights by revision, wherever they lie."""
@@ -82,20 +114,54 @@ class LocalSystem(Value):
 
     def weights_key(self) -> tuple[str, ...]:
         """Equal for systems that answer with the same weights in memory."""
-        base = self.weights.key if self.weights else self.model.revision
+        base = self.weights.key if self.weights else self.revision
         return (base, *(adapter.key for adapter in self.adapters))
 
     @property
-    def shots(self) -> tuple[Shot, ...]:
-        """All worked examples, in order."""
-        return tuple(
-            shot for source in self.sources if source.type == "shots" for shot in source.shots
-        )
-
-    def with_source(self, source: Source) -> LocalSystem:
-        """The system with one more source of context."""
-        return self.model_copy(update={"sources": (*self.sources, source)})
+    def revision(self) -> str:
+        """The revision that pins the model's weights."""
+        return self.model.revision
 
 
-System = LocalSystem
-"""The union of all kinds of system; endpoints and classical models join it later."""
+class EndpointSystem(_Answering):
+    """A model behind a server, or a LangChain chat model: its weights are not ours."""
+
+    kind: Literal["endpoint"] = "endpoint"
+    endpoint: EndpointRef
+
+    def identity(self) -> dict[str, Any]:
+        """What makes the system this one, for hashing: whose key asks is no part of it."""
+        plain = self.plain()
+        del plain["endpoint"]["key_env"]
+        return plain
+
+    def weights_key(self) -> tuple[str, ...]:
+        """Equal for systems that can be asked through the same open client."""
+        return ("endpoint", self.endpoint.digest())
+
+    @property
+    def revision(self) -> str:
+        """Digest of the model's name and place; what its maker changes behind it is not known."""
+        of = self.endpoint
+        return digest([of.endpoint, of.langchain, of.model])
+
+
+System = Annotated[LocalSystem | EndpointSystem, Field(discriminator="kind")]
+"""The union of all kinds of system; classical models join it later."""
+
+_SYSTEM: TypeAdapter[LocalSystem | EndpointSystem] = TypeAdapter(System)
+
+
+def parse_system(plain: dict[str, Any]) -> LocalSystem | EndpointSystem:
+    """The System that a record holds as plain JSON."""
+    return _SYSTEM.validate_python(plain)
+
+
+def with_weights(system: System, step: str) -> LocalSystem:
+    """The system, where its weights are ours; raises `CannotRun` for a `step` that needs them."""
+    if isinstance(system, LocalSystem):
+        return system
+    raise CannotRun(
+        f"{step} needs the model's weights, and {system.endpoint.name} is asked through an "
+        "endpoint; take a model of this machine (`model:` as a name, a folder or a hub id)"
+    )

@@ -19,8 +19,8 @@ from wattune.runner import Runner
 def test_generate_takes_messages(tiny: Path, runner: Runner) -> None:
     chats: list[list[Message]] = [[{"role": "user", "content": "Who keeps the gate?"}]]
     (made,) = runner.pool.open(load_system(str(tiny))).generate(chats)
-    assert made.tokens_in > 0
-    assert made.tokens_out > 0
+    assert made.tokens_in
+    assert made.tokens_out
 
 
 def test_work_is_of_all_that_ran_since_a_mark(tiny: Path, embedder: str, runner: Runner) -> None:
@@ -42,7 +42,7 @@ def test_work_is_of_all_that_ran_since_a_mark(tiny: Path, embedder: str, runner:
     assert pool.work_since(mark).flops == embedding.flops + first.flops
     model, _ = pool.open(system).training_model(trains_base=True)
     mark = pool.mark()
-    pool.open(system).book_training(model, Tally.of_pass(1, 10, heads=2))
+    pool.open(system).book(model, "training", Tally.of_pass(1, 10, heads=2))
     training = pool.work_since(mark)
     assert training.flops_method == "counted"
 

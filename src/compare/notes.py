@@ -115,6 +115,11 @@ def _energy_notes(records: Sequence[Record]) -> list[str]:
             "Energy here is modelled from rated power, load and time, not measured: it ranks runs "
             "on this machine and says little about another."
         )
+    if any("modelled_tokens" in how for how in found.values()):
+        notes.append(
+            "A managed endpoint's energy is its tokens times an estimate; the range, which is "
+            "wide, and the source stand in the records."
+        )
     if any("failed" in how for how in found.values()):
         notes.append("The meter failed for a component: the energies above leave it out.")
     return notes
@@ -160,4 +165,6 @@ def _other_notes(records: Sequence[Record]) -> list[str]:
         notes.append(f"Money for 1,000 answers, by {'; '.join(sources) or 'prices not named'}.")
     if any("overlap_allowed" in record.flags for record in records):
         notes.append("WARNING: test questions stand in training (--allow-overlap).")
+    if any("questions_without_answer" in record.flags for record in records):
+        notes.append("WARNING: an endpoint left questions without an answer; they count as wrong.")
     return notes

@@ -261,7 +261,7 @@ class ScoredAnswer(Value):
     evidence: tuple[str, ...] = ()
     group: str | None = None
     outcome: str = ""
-    tokens_in: int
-    tokens_out: int
+    tokens_in: int | None
+    tokens_out: int | None
     tokens_reused: int = 0
     scores: dict[str, float | None]

@@ -6,7 +6,7 @@ attended pair or one pass costs is a property of the model, a `Costs`, found at 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, TypeVar
 
 from ..values import Value
 
@@ -16,7 +16,8 @@ FlopsMethod = Literal["counted", "expected", ""]
 class Work(Value):
     """What was done, in figures that do not depend on how fast or thrifty the machine is.
 
-    Tokens read, written, and not read again because a cache held them. `flops` are floating-point
+    Tokens read, written (None where a server does not tell them), and not read again because a
+    cache held them. `flops` are floating-point
     operations (a multiply-add is two), None where they are not known; `flops_method` is "counted"
     (torch's counter on the very shapes) or "expected" (from the number of parameters).
     `bytes_moved` are bytes of weights and of key-value cache that the passes had to read: what
@@ -24,8 +25,8 @@ class Work(Value):
     `bytes_transferred` bytes fetched over a network.
     """
 
-    tokens_in: int = 0
-    tokens_out: int = 0
+    tokens_in: int | None = 0
+    tokens_out: int | None = 0
     tokens_reused: int = 0
     flops: float | None = None
     flops_method: FlopsMethod = ""
@@ -41,8 +42,8 @@ class Work(Value):
         else:
             method = next((m for m in ("expected", "counted") if m in methods), "")
         return Work(
-            tokens_in=self.tokens_in + other.tokens_in,
-            tokens_out=self.tokens_out + other.tokens_out,
+            tokens_in=_both(self.tokens_in, other.tokens_in),
+            tokens_out=_both(self.tokens_out, other.tokens_out),
             tokens_reused=self.tokens_reused + other.tokens_reused,
             flops=flops,
             flops_method=method,
@@ -56,7 +57,10 @@ NO_WORK = Work(flops=0.0, bytes_moved=0.0)
 """Nothing done, which is known; `Work()` alone is work whose operations are not known."""
 
 
-def _both(one: float | None, other: float | None) -> float | None:
+Number = TypeVar("Number", int, float)
+
+
+def _both(one: Number | None, other: Number | None) -> Number | None:
     return None if one is None or other is None else one + other
 
 
@@ -71,7 +75,7 @@ class Tally(Value):
 
     `tokens_in`, `tokens_out` and `tokens_reused` are tokens of the texts themselves: prompts (or
     training examples), answers, and prompt tokens whose keys and values another prompt had paid
-    for. What is reused is within `tokens_in`.
+    for. What is reused is within `tokens_in`. `untold` are replies whose server told no tokens.
     """
 
     passes: int = 0
@@ -83,6 +87,7 @@ class Tally(Value):
     tokens_in: int = 0
     tokens_out: int = 0
     tokens_reused: int = 0
+    untold: int = 0
 
     @classmethod
     def of_pass(

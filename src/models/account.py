@@ -10,6 +10,8 @@ from typing import Any
 
 from ..measure.work import NO_WORK, Costs, Tally, Work
 from .flops import Kind, costs
+from .loading import is_quantized
+from .quantization import float_skeleton
 
 
 class Account:
@@ -80,10 +82,13 @@ def _text_pass(features: dict[str, Any]) -> Tally:
 def skeleton(model: Any) -> Any:
     """A copy of a torch module with all tensors on the meta device: structure without weights.
 
-    Tied weights stay tied and `requires_grad` stays as it is. None where it cannot be copied.
+    Tied weights stay tied and `requires_grad` stays as it is. Quantised weights become floats that
+    know what they took. None where it cannot be copied.
     """
     import torch
 
+    if is_quantized(model):
+        return float_skeleton(model)
     memo: dict[int, Any] = {
         id(weight): torch.nn.Parameter(
             torch.empty_like(weight, device="meta"), requires_grad=weight.requires_grad

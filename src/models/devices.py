@@ -15,6 +15,7 @@ from ..errors import CannotRun, InputError, ModelError, StorageError
 from ..files import cache_folder, write_json
 from ..measure.environment import cpu_model
 from ..values import digest
+from .folders import stores_quantized
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 GAIN = 1.2
@@ -113,12 +114,15 @@ def required_memory_bytes(
 ) -> int:
     """Bytes that opening the model of `folder` and answering with it will take at most, about.
 
-    Weights in `dtype` (in float32 while adapters are merged, when `merging`), the keys and values
+    Weights in `dtype` (in float32 while adapters are merged, when `merging`; quantised ones as they
+    are stored), the keys and values
     of `batch_tokens` tokens, and the widest activations of as many: four of the width of the MLP
     and eight of the hidden width, counted on the decoder used by the Llama family.
     """
     size = DTYPE_BYTES[check_dtype(dtype)]
     weights = parameter_count(folder) * (4 if merging else size)
+    if stores_quantized(folder):
+        weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config = config.get("text_config") or config
     hidden = int(config.get("hidden_size") or 0)

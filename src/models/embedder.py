@@ -33,14 +33,14 @@ class Embedder:
 
         float32 on every device: vectors are compared across runs and kept in a cache.
         """
-        from sentence_transformers import SentenceTransformer
-
         check_folder(folder)
         if not (folder / "modules.json").is_file():
             raise ModelError(
                 f"{folder} has no modules.json, so it is no sentence-transformers model"
             )
         with quiet_hub(), quiet_transformers():
+            from sentence_transformers import SentenceTransformer
+
             try:
                 model = SentenceTransformer(
                     str(folder),

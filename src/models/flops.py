@@ -45,7 +45,8 @@ def costs(model: Any, kind: Kind) -> Costs:
     if model is None:
         return Costs()
     weights = [
-        [name, list(p.shape), str(p.dtype), p.requires_grad] for name, p in model.named_parameters()
+        [name, list(p.shape), str(p.dtype), _stored(p), p.requires_grad]
+        for name, p in model.named_parameters()
     ]
     key = digest([kind, str(model), str(getattr(model, "config", "")), weights])
     if key not in _known:
@@ -194,13 +195,14 @@ def expected_flops(model: Any, kind: Kind) -> Flops:
 
 
 def _bytes(model: Any, kind: Kind) -> dict[str, float | None]:
-    """Bytes per unit of work: see `Costs`. Of embedding tables only the rows looked up are read.
+    """Bytes per unit of work: see `Costs`. Of embedding tables only the rows looked up are read,
+    of quantised weights what they are stored in.
 
     In training a pass reads the weights forward and backward and writes the gradients of those
     trained; a step moves seven values of each.
     """
     head, body = _weights(model)
-    read = sum(weight.nbytes for weight in [*head, *body])
+    read = sum(_stored(weight) for weight in [*head, *body])
     trained = 0
     if kind == "training":
         trained = sum(weight.nbytes for weight in model.parameters() if weight.requires_grad)
@@ -216,6 +218,11 @@ def _bytes(model: Any, kind: Kind) -> dict[str, float | None]:
         "bytes_per_cached": cached,
         "bytes_per_step": float(OPTIMIZER_VALUES * trained),
     }
+
+
+def _stored(weight: Any) -> int:
+    """Bytes of a weight, those of its quantised form where it has one (`float_skeleton`)."""
+    return int(getattr(weight, "stored_bytes", weight.nbytes))
 
 
 def _weights(model: Any) -> tuple[list[Any], list[Any]]:

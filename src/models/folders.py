@@ -34,6 +34,12 @@ def check_folder(folder: Path) -> None:
     )
 
 
+def stores_quantized(folder: Path) -> bool:
+    """Whether the weights in `folder` are quantised, which its configuration says."""
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return "quantization_config" in content
+
+
 def folder_revision(folder: Path) -> str:
     """Content digest of the model in `folder`: weights, configuration, tokenizer, templates.
 

@@ -18,18 +18,29 @@ WORTH_SHARING = 16
 """Tokens of a common prefix from which computing it once pays for copying its cache."""
 
 
-class Generation(Value):
-    """What was written for one prompt.
+class Reply(Value):
+    """What was written for one prompt, here or by an endpoint.
 
     `tokens_in` counts the prompt; `tokens_out` what was generated, up to and including the token
-    that ended it. `tokens_reused` are tokens of the prompt whose keys and values were there,
-    computed for another prompt of the same call.
+    that ended it; None where a server does not tell them. `tokens_reused` are tokens of the prompt
+    whose keys and values were there, computed for another prompt. `first_token_s` are the seconds
+    until the answer began, where an endpoint streamed it. `failed` is why an endpoint gave no
+    answer, empty where there is one.
     """
 
     text: str
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    tokens_reused: int = 0
+    first_token_s: float | None = None
+    failed: str = ""
+
+
+class Generation(Reply):
+    """What a model of this machine wrote: its tokens are known."""
+
     tokens_in: int
     tokens_out: int
-    tokens_reused: int = 0
 
 
 def tally_texts(made: Sequence[Generation]) -> Tally:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import CannotRun, ModelError
+from .folders import stores_quantized
 from .quiet import quiet_peft, quiet_transformers
 
 
@@ -22,21 +23,62 @@ def open_tokenizer(folder: Path) -> Any:
             raise ModelError(f"{folder}: the tokenizer cannot be read: {error}") from error
 
 
-def load_weights(folder: Path, dtype: str) -> Any:
-    """The causal language model of `folder` in `dtype`; a `ModelError` if it cannot be opened."""
+def load_weights(
+    folder: Path, dtype: str, device: str = "cpu", *, quantization_config: Any = None
+) -> Any:
+    """The causal language model of `folder` in `dtype`; a `ModelError` if it cannot be opened.
+
+    It lies in main memory. Quantised weights, those that are being quantised too, lie on `device`
+    at once, for they may not be moved; they come in the precision that they were quantised for.
+    `CannotRun` where the package that reads them is missing.
+    """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    options: dict[str, Any] = {"dtype": dtype}
+    stored = stores_quantized(folder)
+    if stored:
+        options["dtype"] = "auto"
+    elif quantization_config is not None:
+        options["quantization_config"] = quantization_config
+    if stored or quantization_config is not None:
+        _allow_int4_of_cpus()
+        if device != "cpu":
+            options["device_map"] = {"": device}
     try:
         return AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=dtype,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
+            **options,
         )
+    except ImportError as error:
+        raise CannotRun(f"{folder}: {error}") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: the model cannot be opened: {error}") from error
+
+
+def is_quantized(model: Any) -> bool:
+    """Whether a transformers model in memory has quantised weights."""
+    return getattr(model, "hf_quantizer", None) is not None
+
+
+def _allow_int4_of_cpus() -> None:
+    """Let torchao save and read the int4 weights of CPUs as safetensors: 0.18 left them out."""
+    try:
+        from torchao.prototype.quantization.int4 import (  # type: ignore[import-untyped]
+            Int4OpaqueTensor,
+        )
+        from torchao.prototype.safetensors import (  # type: ignore[import-untyped]
+            safetensors_utils as known,
+        )
+    except ImportError:  # whoever needs it is told so
+        return
+    name = Int4OpaqueTensor.__name__
+    if name not in known.ALLOWED_CLASSES:
+        known.ALLOWED_CLASSES[name] = Int4OpaqueTensor
+        known.ALLOWED_TENSORS_SUBCLASSES.append(name)
 
 
 def end_tokens(model: Any, tokenizer: Any) -> tuple[frozenset[int], int]:
@@ -65,6 +107,8 @@ def with_adapter(model: Any, folder: Path) -> tuple[Any, bool]:
     from peft import PeftConfig, PeftModel
     from safetensors import SafetensorError
 
+    if is_quantized(model):
+        raise CannotRun("an adapter cannot be merged into quantised weights; tune, then quantize")
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(f"{folder} has no adapter_model.safetensors, so it is no usable adapter")
     try:

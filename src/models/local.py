@@ -31,7 +31,7 @@ from .generation import (
     shared_prefix,
     tally_texts,
 )
-from .loading import end_tokens, load_weights, open_tokenizer, with_adapter
+from .loading import end_tokens, is_quantized, load_weights, open_tokenizer, with_adapter
 from .quiet import quiet_peft, quiet_transformers
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class LocalModel:
             check_memory(f"{folder.name} in {dtype}", needed, available_bytes)
         tokenizer = open_tokenizer(folder)
         with quiet_transformers():
-            model = load_weights(source, "float32" if adapters else dtype)
+            model = load_weights(source, "float32" if adapters else dtype, device)
             even = False
             for number, adapter in enumerate(adapters, start=1):
                 model, merged = with_adapter(model, adapter)
@@ -104,11 +104,13 @@ class LocalModel:
                         f"the adapter {adapter.name} cannot be merged into the weights, so no "
                         "other can be applied after it; put it last"
                     )
-            model = model.to(device=device, dtype=getattr(torch, dtype))
+            if is_quantized(model):
+                dtype = str(model.dtype).removeprefix("torch.")
+            else:
+                model = model.to(device=device, dtype=getattr(torch, dtype))
         model.eval()
-        if not even:
-            # Merging leaves the weights frozen; as opened, they can be answered with and trained.
-            model.requires_grad_(True)
+        if not even and not is_quantized(model):
+            model.requires_grad_(True)  # merging leaves the weights frozen, and they can be trained
         return cls(model, tokenizer, device=device, dtype=dtype, even=even)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -16,18 +17,35 @@ def quiet_transformers() -> Iterator[None]:
     """No progress bars and no log lines below ERROR from transformers while inside."""
     from transformers.utils import logging as untyped
 
-    logging: Any = untyped
-    with _no_hub_bars():  # transformers' switch turns the hub's along
-        bars = logging.is_progress_bar_enabled()
-        level = logging.get_verbosity()
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
+    theirs: Any = untyped
+    with _no_hub_bars(), _quiet_torchao():  # transformers' switch turns the hub's along
+        bars = theirs.is_progress_bar_enabled()
+        level = theirs.get_verbosity()
+        theirs.disable_progress_bar()
+        theirs.set_verbosity_error()
         try:
             yield
         finally:
-            logging.set_verbosity(level)
+            theirs.set_verbosity(level)
             if bars:
-                logging.enable_progress_bar()
+                theirs.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _quiet_torchao() -> Iterator[None]:
+    """No log lines below ERROR from torchao, which transformers imports where it is installed.
+
+    It tells of kernels for other GPUs, and torch of how torchao registers its types.
+    """
+    loggers = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextlib.contextmanager

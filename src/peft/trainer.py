@@ -228,7 +228,7 @@ def quiet_training() -> Iterator[None]:
 
     import huggingface_hub.constants as hub
 
-    names = ("transformers", "trl", "accelerate", "datasets")
+    names = ("transformers", "trl", "accelerate", "datasets", "torchao", "torch.utils._pytree")
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     telemetry = hub.HF_HUB_DISABLE_TELEMETRY

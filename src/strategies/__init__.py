@@ -8,11 +8,15 @@ from pydantic import Field
 
 from .base import Context, Progress, Stage, Strategy
 from .prompt import Prompt
+from .prune import Prune
+from .quantize import Quantize
 from .rag import RAG
 from .tree_rag import TreeRAG
 from .tuning import FullFineTuning, LoRA
 
-AnyStrategy = Annotated[Prompt | RAG | TreeRAG | LoRA | FullFineTuning, Field(discriminator="type")]
+AnyStrategy = Annotated[
+    Prompt | RAG | TreeRAG | LoRA | FullFineTuning | Quantize | Prune, Field(discriminator="type")
+]
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "prompt": Prompt,
@@ -20,6 +24,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "tree_rag": TreeRAG,
     "lora": LoRA,
     "full_fine_tuning": FullFineTuning,
+    "quantize": Quantize,
+    "prune": Prune,
 }
 """By the name a recipe uses."""
 
@@ -32,6 +38,8 @@ __all__ = [
     "LoRA",
     "Progress",
     "Prompt",
+    "Prune",
+    "Quantize",
     "Stage",
     "Strategy",
     "TreeRAG",

@@ -14,7 +14,7 @@ from ..peft.adapters import LoraSettings, add_lora
 from ..peft.batches import TokenisedExample, tokenise
 from ..peft.memory import fitting_batch
 from ..peft.trainer import TrainingResult, TrainingSettings, quiet_training, train
-from ..system import System
+from ..system import System, with_weights
 from .base import Context, Part, Stage, Strategy
 
 
@@ -29,6 +29,10 @@ class Tuning(Strategy, TrainingSettings):
             import datasets  # type: ignore[import-untyped]  # noqa: F401
             import peft  # noqa: F401
             import trl.trainer.sft_trainer  # noqa: F401
+
+    def prepare(self, system: System, ctx: Context) -> System:
+        """As every step's; `CannotRun` for a System whose weights are not ours."""
+        return super().prepare(with_weights(system, self.type), ctx)
 
     def settings(self) -> TrainingSettings:
         """The fields that go to the trainer."""
@@ -105,14 +109,15 @@ class LoRA(Tuning, LoraSettings):
         base, bf16 = session.training_model(trains_base=False)
         model = add_lora(base, settings, seed=ctx.seed)
         result = self._train(model, tokenizer, examples, ctx, bf16)
-        session.book_training(model, result.tally)
+        session.book(model, "training", result.tally)
         model.save_pretrained(str(ctx.workdir))
         # Its template names the folder it was trained from, which is nobody's business.
         (ctx.workdir / "README.md").unlink(missing_ok=True)
 
     def attach(self, system: System, stage: Stage) -> System:
         """Answer with the adapter on top."""
-        return system.model_copy(update={"adapters": (*system.adapters, stage.ref)})
+        ours = with_weights(system, self.type)
+        return ours.model_copy(update={"adapters": (*ours.adapters, stage.ref)})
 
 
 class FullFineTuning(Tuning):
@@ -127,7 +132,7 @@ class FullFineTuning(Tuning):
         session = ctx.open(system)
         model, bf16 = session.training_model(trains_base=True)
         result = self._train(model, tokenizer, examples, ctx, bf16)
-        session.book_training(model, result.tally)  # before saving casts the weights
+        session.book(model, "training", result.tally)  # before saving casts the weights
         session.save_weights(model, ctx.workdir)
 
     def attach(self, system: System, stage: Stage) -> System:

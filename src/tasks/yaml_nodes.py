@@ -8,10 +8,9 @@ from pathlib import Path
 import yaml
 
 from ..errors import StorageError, TaskError, did_you_mean
-from ..files import read_text
+from ..yaml_lines import read_node
 from .faults import Faults
 
-_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
 
@@ -26,30 +25,9 @@ class YamlFile:
     def root(self) -> yaml.Node:
         """The top node. Raises `TaskError` where the file is missing, empty or not YAML."""
         try:
-            text = read_text(self.path)
+            node = read_node(self.path, TaskError, fault="not YAML", aliases=False)
         except StorageError as error:
             raise TaskError(str(error)) from error
-        try:
-            # An alias makes a node its own child, or a few lines a tree of millions.
-            if "*" in text:
-                for event in yaml.parse(text, Loader=_LOADER):
-                    if isinstance(event, yaml.AliasEvent):
-                        line = event.start_mark.line + 1 if event.start_mark else 1
-                        raise TaskError(
-                            f"{self.path}:{line}: YAML aliases (*{event.anchor}) are not allowed "
-                            "here; write the content out"
-                        )
-            node = yaml.compose(text, Loader=_LOADER)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-            raise TaskError(
-                f"{self.path}{place}: not YAML ({error.problem or error.context})"
-            ) from error
-        except yaml.YAMLError as error:
-            raise TaskError(f"{self.path}: not YAML ({str(error).splitlines()[0]})") from error
-        except RecursionError as error:
-            raise TaskError(f"{self.path}: nested too deeply to be read") from error
         if node is None:
             raise TaskError(f"{self.path}: the file is empty; a mapping (key: value) is expected")
         return node

@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 
 from ...errors import InputError, did_you_mean
 from ...values import Value
+from ...yaml_lines import read_mapping
 from ..carbon import J_PER_KWH
 from ..record import Money, Record
-from .yaml_table import Amount, read_mapping, shipped_table, validated
+from .yaml_table import Amount, shipped_table, validated
 
 HOURS_PER_YEAR = 365 * 24
 S_PER_HOUR = 3600
@@ -81,7 +82,7 @@ def load_prices(
                 f'prices "{chosen}": no such row of the shipped table and no such file'
                 + did_you_mean(chosen, rows)
             )
-        content = {"source": path.name, **read_mapping(path)}
+        content = {"source": path.name, **read_mapping(path, InputError)[0]}
         return validated(Prices, content, str(path)), ""
     if boundary in ("cloud", "managed"):
         return None, f"no price of a {boundary} machine is known: set `accounting.prices`"

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError
 
 from ...errors import InputError, did_you_mean
-from ...files import read_text
 from ...values import Value
+from ...yaml_lines import read_mapping
 
 TABLES = Path(__file__).parent / "tables"
 
@@ -25,33 +24,8 @@ Model = TypeVar("Model", bound=Value)
 @functools.cache
 def shipped_table(name: str, model: type[Model]) -> Mapping[str, Model]:
     """The rows of `tables/<name>.yaml` by their names."""
-    content = read_mapping(TABLES / f"{name}.yaml")
+    content, _ = read_mapping(TABLES / f"{name}.yaml", InputError)
     return {row: validated(model, values, f"{name}.yaml, {row}") for row, values in content.items()}
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping, read safely.
-
-    Raises `StorageError` where there is no such file, `InputError` with the line for broken YAML,
-    for a key given twice, and for anything but a mapping.
-    """
-    text = read_text(path)
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{path}{line}: broken YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an impossible date
-        raise InputError(f"{path}: broken YAML: {error}") from error
-    if not isinstance(content, dict) or not isinstance(root, yaml.MappingNode):
-        raise InputError(f"{path}: a mapping of keys to values is expected")
-    seen: set[str] = set()
-    for key, _ in root.value:
-        if str(key.value) in seen:
-            raise InputError(f'{path}:{key.start_mark.line + 1}: "{key.value}" is given twice')
-        seen.add(str(key.value))
-    return {str(key): value for key, value in content.items()}
 
 
 def validated(model: type[Model], content: Any, where: str) -> Model:
