@@ -75,13 +75,7 @@ class Recipe(Value):
 
     def of_run(self, run: str, seed: int) -> dict[str, Any]:
         """One run as a recipe of its own, in plain JSON: kept in its Record."""
-        settings = {k: v for k, v in self.settings.plain().items() if k != "seeds"}
-        return {
-            "name": run,
-            **settings,
-            "seed": seed,
-            "runs": {run: [_section(strategy) for strategy in self.runs[run]]},
-        }
+        return resolved(run, self.settings, self.runs[run], seed)
 
     def quicker(self) -> Recipe:
         """The same recipe on its `quick` slice, under a name of its own."""
@@ -89,6 +83,15 @@ class Recipe(Value):
         changes = {"limit": self.settings.quick, "latency_questions": few}
         settings = self.settings.model_copy(update=changes)
         return self.model_copy(update={"name": f"{self.name}-quick", "settings": settings})
+
+
+def resolved(
+    run: str, settings: Settings, strategies: Sequence[Strategy], seed: int
+) -> dict[str, Any]:
+    """One run with one seed as a recipe of its own, in plain JSON."""
+    shared = {key: value for key, value in settings.plain().items() if key != "seeds"}
+    runs = {run: [_section(strategy) for strategy in strategies]}
+    return {"name": run, **shared, "seed": seed, "runs": runs}
 
 
 def parse_recipe(

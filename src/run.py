@@ -18,7 +18,7 @@ from .job import Job, check_task, jobs_of
 from .measure.accounts.books import Books
 from .measure.meter import Meter
 from .measure.record import Record
-from .recipe import Recipe
+from .recipe import Recipe, Settings, resolved
 from .runner import Runner
 from .strategies import Progress, Strategy
 from .strategies.base import no_progress
@@ -47,14 +47,23 @@ def run(
     emissions stay unknown. `books` say how energy becomes grams and money; without them the meter's
     place does. A run that cannot be done here comes back with status "skipped".
     """
+    name = name or "+".join(strategy.type for strategy in strategies) or "base"
+    settings = Settings(
+        task=str(task.folder or task.name),
+        model=system.model.name,
+        split=split,
+        decoding=system.decoding,
+        latency_questions=latency_questions,
+    )
     job = Job(
-        name=name or "+".join(strategy.type for strategy in strategies) or "base",
+        name=name,
         strategies=tuple(strategies),
         task=task,
         system=system,
         split=split,
         seed=seed,
         latency_questions=latency_questions,
+        recipe=resolved(name, settings, strategies, seed),
         flags=check_task(task, allow_overlap),
     )
     used = meter or Meter()
