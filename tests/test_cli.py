@@ -27,7 +27,8 @@ def recipe(tmp_path: Path, task_folder: Path, chat_model: Path) -> Path:
     path = tmp_path / "duo.yaml"
     path.write_text(
         f"task: {task_folder.name}\nmodel: {chat_model}\nplace: FRA\nlatency_questions: 1\n"
-        "baseline_s: 0\ndecoding: {max_tokens: 4}\nruns:\n  zero-shot: []\n  few-shot: [{prompt: {shots: 2}}]\n",
+        "baseline_s: 0\ndecoding: {max_tokens: 4}\n"
+        "runs:\n  zero-shot: []\n  few-shot: [{prompt: {shots: 2}}]\n",
         encoding="utf-8",
     )
     return path
