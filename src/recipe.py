@@ -61,8 +61,6 @@ class Settings(Value):
     def _seeds_once_each(self) -> Settings:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)}: each seed once")
-        if self.seeds and "seed" in self.model_fields_set:
-            raise ValueError('give either "seed" or "seeds"')
         return self
 
 
@@ -207,6 +205,16 @@ def _section(strategy: Strategy) -> dict[str, Any]:
     return {strategy.type: settings}
 
 
+SHAPES = {
+    "model_type": "a mapping of its keys",
+    "model_attributes_type": "a mapping of its keys",
+    "dict_type": "a mapping of keys",
+    "tuple_type": "a list",
+    "string_type": "text (in quotes, where it is a number)",
+}
+"""What pydantic calls by Python's names, in a recipe's words."""
+
+
 class _Faults:
     """Collects what is wrong with a file, to be told all at once."""
 
@@ -229,7 +237,10 @@ class _Faults:
         try:
             return model.model_validate(dict(content))
         except ValidationError as error:
-            for fault in error.errors():
+            faults = error.errors()
+            for fault in faults:
+                if _other_branch(fault, faults):
+                    continue
                 place = (*at, *map(str, fault["loc"]))
                 self.add(place, _sentence(fault, model, at))
             return None
@@ -255,9 +266,23 @@ def _sentence(fault: Any, model: type[Value], at: tuple[str, ...]) -> str:
     if fault["type"] == "missing":
         return f'"{shown}" is missing'
     if fault["type"] == "value_error":
-        return f'"{shown}": {fault["ctx"]["error"]}'
+        return f'"{shown}": {fault["ctx"]["error"]}' if shown else str(fault["ctx"]["error"])
+    wanted = SHAPES.get(fault["type"])
+    if wanted:
+        return f'"{shown}" takes {wanted}, not {fault.get("input")!r}'
     got = fault.get("input")
     return f'"{shown}": {fault["msg"][0].lower()}{fault["msg"][1:]}, not {got!r}'
+
+
+def _other_branch(fault: Any, faults: Sequence[Any]) -> bool:
+    """Whether a mapping failed to be text, where the key takes either and the mapping has faults
+    of its own."""
+    *path, last = fault["loc"] or ("",)
+    return (
+        last == "str"
+        and isinstance(fault.get("input"), Mapping)
+        and any(o is not fault and list(o["loc"][: len(path)]) == path for o in faults)
+    )
 
 
 def _is_branch(part: str) -> bool:

@@ -52,7 +52,9 @@ def load_recipe(where: str, overrides: Sequence[str] = ()) -> Recipe:
     except RecipeError as error:
         if not overrides:
             raise
-        raise RecipeError(f"{error} (with {' '.join(overrides)} given)") from error
+        # A secret that was pasted into the wrong key stays out of the message.
+        shown = [o.partition("=")[0] if "token" in o else o for o in overrides]
+        raise RecipeError(f"{error} (with {' '.join(shown)} given)") from error
     settings = recipe.settings
     task = settings.task
     if isinstance(task, str):

@@ -91,13 +91,13 @@ def run_recipe(
     Records lie in `folder`; finished ones are reused, and `say` is told so.
     """
     settings = recipe.settings
-    with storage(folder):  # before any work, not after the first run
-        folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
     place, intensity = settings.place, settings.intensity_g_per_kwh
     books = Books(place, intensity, settings.grid, settings.accounting)
     meter = Meter(place, intensity)
     jobs = jobs_of(recipe, allow_overlap=allow_overlap, say=step)
+    with storage(folder):  # before any run, not after the first one
+        folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     records: list[Record] = []
     reused = 0
     with meter:

@@ -61,7 +61,7 @@ def test_a_ledger_of_nothing_is_a_sentence(wattune: Wattune, tmp_path: Path) -> 
 
 
 def test_records_go_to_other_tools(wattune: Wattune, recipe: Path, tmp_path: Path) -> None:
-    import pandas
+    import pandas  # type: ignore[import-untyped]
 
     assert wattune("compare", recipe, "--no-progress").code == 0
     for name in ("all.csv", "all.parquet", "all.json"):
@@ -109,9 +109,6 @@ def test_several_seeds_are_one_row_where_chance_decides(
     ]  # fmt: skip
     for wrong in ("seeds=[0,0]", "seeds=[yes]"):
         assert wattune("compare", recipe, wrong).code == 2
-    both = wattune("compare", recipe, "seeds=[1,2]", "seed=1")
-    assert both.code == 2
-    assert "either" in both.err
 
 
 def test_what_is_declared_changes_grams_and_measures_nothing_again(
@@ -125,3 +122,47 @@ def test_what_is_declared_changes_grams_and_measures_nothing_again(
     assert "PUE 1.3" in ran.out
     assert "179" in ran.out
     assert [path.read_bytes() for path in sorted((tmp_path / "runs").rglob("*.json"))] == before
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("grid=csv", '"grid" takes a mapping of its keys, not'),
+        ("seeds=3", '"seeds" takes a list, not 3'),
+        ("grid={provider: uk, zone: 9}", "in quotes, where it is a number"),
+        (
+            "accounting={prices: {currency: EUR, electricty_per_kwh: 1}}",
+            'unknown key "accounting.prices.electricty_per_kwh"',
+        ),
+        ("place=Paris", "`intensity_g_per_kwh`"),
+        ("place=Germny", 'did you mean "DEU"?'),
+    ],
+)
+def test_a_wrong_key_of_measuring_is_a_sentence_and_leaves_no_folder(
+    wattune: Wattune, recipe: Path, tmp_path: Path, override: str, sentence: str
+) -> None:
+    ran = wattune("compare", recipe, override)
+    assert ran.code == 2
+    assert sentence in ran.err
+    assert len(ran.err.strip().splitlines()) == 1, ran.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_pasted_token_is_not_shown(wattune: Wattune, recipe: Path) -> None:
+    grid = "{provider: electricity_maps, zone: FR, token_env: abcd1234efgh5678}"
+    ran = wattune("compare", recipe, f"grid={grid}")
+    assert ran.code == 2
+    assert "name of an environment variable" in ran.err
+    assert "abcd1234" not in ran.err
+
+
+def test_a_damaged_record_does_not_hide_what_was_spent(
+    wattune: Wattune, recipe: Path, tmp_path: Path
+) -> None:
+    assert wattune("compare", recipe, "--no-progress").code == 0
+    (few,) = (tmp_path / "runs" / "duo").glob("few-shot-*.json")
+    few.write_text("{")
+    ran = wattune("ledger", "runs")
+    assert ran.code == 0
+    assert "few-shot" in ran.err
+    assert "the rest" in ran.out
