@@ -95,7 +95,7 @@ def compare(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Write to this file, by its ending: .csv, .json, else Markdown."
+            "--output", "-o", help="Write to this file, by its ending: .csv, .json or .md."
         ),
     ] = None,
 ) -> None:
@@ -104,7 +104,7 @@ def compare(
     Examples: wattune compare quickstart --quick ; wattune compare runs/quickstart --format csv
     """
     first, *rest = what
-    if any(Path(path).is_dir() for path in what) or Path(first).suffix == ".json":
+    if any(Path(path).is_dir() for path in what) or Path(first).suffix in (".json", ".jsonl"):
         if len(what) > 1 and not all(Path(path).exists() for path in what):
             raise InputError(
                 "give a recipe with overrides, or folders of records, not both: " + " ".join(what)
@@ -213,7 +213,10 @@ def _format_of(output: Path | None, format: Format | None) -> Format:
     """What was asked for, or what the ending of the file says."""
     if format is not None or output is None:
         return format or Format.table
-    return {".csv": Format.csv, ".json": Format.json}.get(output.suffix, Format.markdown)
+    formats = {".csv": Format.csv, ".json": Format.json, ".md": Format.markdown}
+    if output.suffix not in formats:
+        raise InputError(f"{output}: the ending says the format; .csv, .json or .md, or --format")
+    return formats[output.suffix]
 
 
 def _one_process() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import InputError
+from .errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from .measure.ledger import Entry
@@ -40,7 +40,12 @@ def ledger(
 
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the folder of runs, such as runs")
-    found = load_ledger(folder, load_records(folder))
+    try:
+        records = load_records(folder)
+    except StorageError as error:  # what was spent stands in the entries
+        typer.echo(f"left out, where no entry tells of it: {error}", err=True)
+        records = []
+    found = load_ledger(folder, records)
     if not found:
         raise InputError(f"{folder}: nothing was metered there yet; run a recipe first")
     if format is LedgerFormat.json:
@@ -52,6 +57,7 @@ def ledger(
 
 def _show(found: list[Entry], entries: bool) -> None:
     from .measure.ledger import parts_of, totals
+    from .measure.record import Bill
 
     if entries:
         rows: list[tuple[str, ...]] = [
@@ -67,11 +73,17 @@ def _show(found: list[Entry], entries: bool) -> None:
         for row in totals(found)
     ]  # fmt: skip
     _print(("activity", "status", "times", "s", "Wh", "gCO₂e"), rows, numbers=4)
+    bills = parts_of(found)
     parts = [
-        (name, _number(bill.duration_s, 1), _wh(bill.energy_j))
-        for name, bill in parts_of(found).items()
+        (name, _number(bill.duration_s, 1), _wh(bill.energy_j)) for name, bill in bills.items()
     ]
     if parts:
+        inside = sum(bills.values(), Bill())
+        whole = sum((entry.bill for entry in found), Bill())
+        known = whole.energy_j is not None and inside.energy_j is not None
+        rest = (whole.energy_j or 0) - (inside.energy_j or 0) if known else None
+        seconds = _number(whole.duration_s - inside.duration_s, 1)
+        parts.append(("the rest: imports, warming up, idle", seconds, _wh(rest)))
         _print(("of which", "s", "Wh"), parts, numbers=2)
     if any(entry.status == "killed" for entry in found):
         typer.echo("killed: what had been spent by the last heartbeat (every 5 s) is counted.")

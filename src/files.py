@@ -7,7 +7,7 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -68,7 +68,10 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` beside `path`, flush it to disk and rename it into place."""
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        beside = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+        # Not mkstemp, whose files are its owner's alone: results are there to be read by others.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        handle = os.open(beside, flags, 0o666)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(content)
@@ -76,7 +79,7 @@ def write_bytes(path: Path, content: bytes) -> None:
                 os.fsync(stream.fileno())
             os.replace(beside, path)
         except BaseException:
-            Path(beside).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             raise
 
 

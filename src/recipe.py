@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,8 +69,6 @@ class Settings(Value):
     def _seeds_once_each(self) -> Settings:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)}: each seed once")
-        if self.seeds and "seed" in self.model_fields_set:
-            raise ValueError('give either "seed" or "seeds"')
         return self
 
 
@@ -83,13 +81,7 @@ class Recipe(Value):
 
     def of_run(self, run: str, seed: int) -> dict[str, Any]:
         """One run as a recipe of its own, in plain JSON: kept in its Record."""
-        settings = {k: v for k, v in self.settings.plain().items() if k != "seeds"}
-        return {
-            "name": run,
-            **settings,
-            "seed": seed,
-            "runs": {run: [_section(strategy) for strategy in self.runs[run]]},
-        }
+        return resolved(run, self.settings, self.runs[run], seed)
 
     def quicker(self) -> Recipe:
         """The same recipe on its `quick` slice, under a name of its own."""
@@ -97,6 +89,15 @@ class Recipe(Value):
         changes = {"limit": self.settings.quick, "latency_questions": few}
         settings = self.settings.model_copy(update=changes)
         return self.model_copy(update={"name": f"{self.name}-quick", "settings": settings})
+
+
+def resolved(
+    run: str, settings: Settings, strategies: Sequence[Strategy], seed: int
+) -> dict[str, Any]:
+    """One run with one seed as a recipe of its own, in plain JSON."""
+    shared = {key: value for key, value in settings.plain().items() if key != "seeds"}
+    runs = {run: [_section(strategy) for strategy in strategies]}
+    return {"name": run, **shared, "seed": seed, "runs": runs}
 
 
 def parse_recipe(

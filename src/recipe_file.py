@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from .values import Value
 from .yaml_lines import read_mapping
 
 _V = TypeVar("_V", bound=Value)
+SECRET = re.compile("key|token", re.IGNORECASE)
 
 
 def find_recipe(where: str) -> Path:
@@ -62,8 +64,8 @@ def load_recipe(where: str, overrides: Sequence[str] = ()) -> Recipe:
     except RecipeError as error:
         if not overrides:
             raise
-        # Not a key that was pasted there.
-        shown = [text if "key" not in text.partition("=")[0] else "…" for text in overrides]
+        # A secret that was pasted into the wrong key stays out of the message.
+        shown = [text if not SECRET.search(text) else "…" for text in overrides]
         raise RecipeError(f"{error} (with {' '.join(shown)} given)") from error
     settings = recipe.settings
     task = settings.task

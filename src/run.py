@@ -18,11 +18,11 @@ from .job import Job, check_task, jobs_of
 from .measure.accounts.books import Books
 from .measure.meter import Meter
 from .measure.record import Record
-from .recipe import Recipe
+from .recipe import Recipe, Settings, resolved
 from .runner import Runner
 from .strategies import Progress, Strategy
 from .strategies.base import no_progress
-from .system import System
+from .system import EndpointSystem, System
 from .tasks.task import Split, Task
 
 
@@ -47,14 +47,23 @@ def run(
     emissions stay unknown. `books` say how energy becomes grams and money; without them the meter's
     place does. A run that cannot be done here comes back with status "skipped".
     """
+    name = name or "+".join(strategy.type for strategy in strategies) or "base"
+    settings = Settings(
+        task=str(task.folder or task.name),
+        model=system.endpoint if isinstance(system, EndpointSystem) else system.model.name,
+        split=split,
+        decoding=system.decoding,
+        latency_questions=latency_questions,
+    )
     job = Job(
-        name=name or "+".join(strategy.type for strategy in strategies) or "base",
+        name=name,
         strategies=tuple(strategies),
         task=task,
         system=system,
         split=split,
         seed=seed,
         latency_questions=latency_questions,
+        recipe=resolved(name, settings, strategies, seed),
         flags=check_task(task, allow_overlap),
     )
     used = meter or Meter()
@@ -82,13 +91,13 @@ def run_recipe(
     Records lie in `folder`; finished ones are reused, and `say` is told so.
     """
     settings = recipe.settings
-    with storage(folder):  # before any work, not after the first run
-        folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
     place, intensity = settings.place, settings.intensity_g_per_kwh
     books = Books(place, intensity, settings.grid, settings.accounting)
     meter = Meter(place, intensity)
     jobs = jobs_of(recipe, allow_overlap=allow_overlap, say=step)
+    with storage(folder):  # before any run, not after the first one
+        folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     records: list[Record] = []
     reused = 0
     with meter:

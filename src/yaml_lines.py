@@ -103,6 +103,16 @@ def _keys(node: yaml.Node, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
             yield from _keys(item, name)
 
 
+SHAPES = {
+    "model_type": "a mapping of its keys",
+    "model_attributes_type": "a mapping of its keys",
+    "dict_type": "a mapping of keys",
+    "tuple_type": "a list",
+    "string_type": "text (in quotes, where it is a number)",
+}
+"""What pydantic calls by Python's names, in the words of a file."""
+
+
 class LineFaults:
     """Collects what is wrong with a file, to be told all at once.
 
@@ -128,7 +138,10 @@ class LineFaults:
         try:
             return model.model_validate(dict(content), context={"folder": self.folder})
         except ValidationError as error:
-            for fault in error.errors():
+            faults = error.errors()
+            for fault in faults:
+                if _other_branch(fault, faults):
+                    continue
                 place = (*at, *map(str, fault["loc"]))
                 self.add(place, _sentence(fault, model, at))
             return None
@@ -154,11 +167,24 @@ def _sentence(fault: Any, model: type[Value], at: tuple[str, ...]) -> str:
     if fault["type"] == "missing":
         return f'"{shown}" is missing'
     if fault["type"] == "value_error":
-        return f'"{shown}": {fault["ctx"]["error"]}'
+        return f'"{shown}": {fault["ctx"]["error"]}' if shown else str(fault["ctx"]["error"])
     owner = _owner(model, fault["loc"][:-1])
     hidden = owner is not None and owner.model_config.get("hide_input_in_errors")
     got = "" if hidden else f", not {fault.get('input')!r}"
+    if fault["type"] in SHAPES:
+        return f'"{shown}" takes {SHAPES[fault["type"]]}{got}'
     return f'"{shown}": {fault["msg"][0].lower()}{fault["msg"][1:]}{got}'
+
+
+def _other_branch(fault: Any, faults: Sequence[Any]) -> bool:
+    """Whether a mapping failed to be text, where the key takes either and the mapping has faults
+    of its own."""
+    *path, last = fault["loc"] or ("",)
+    return (
+        last == "str"
+        and isinstance(fault.get("input"), Mapping)
+        and any(o is not fault and list(o["loc"][: len(path)]) == path for o in faults)
+    )
 
 
 def _is_branch(part: str) -> bool:

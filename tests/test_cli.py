@@ -27,7 +27,8 @@ def recipe(tmp_path: Path, task_folder: Path, chat_model: Path) -> Path:
     path = tmp_path / "duo.yaml"
     path.write_text(
         f"task: {task_folder.name}\nmodel: {chat_model}\nplace: FRA\nlatency_questions: 1\n"
-        "decoding: {max_tokens: 4}\nruns:\n  zero-shot: []\n  few-shot: [{prompt: {shots: 2}}]\n",
+        "baseline_s: 0\ndecoding: {max_tokens: 4}\n"
+        "runs:\n  zero-shot: []\n  few-shot: [{prompt: {shots: 2}}]\n",
         encoding="utf-8",
     )
     return path
@@ -62,9 +63,9 @@ def nothing_written(tmp_path: Path) -> None:
     ("old", "new", "sentence"),
     [
         ("latency_questions", "latency_qestions", ["duo.yaml:4", 'did you mean "latency_questi']),
-        ("shots: 2", "shot: 2", ["duo.yaml:8", 'unknown key "prompt.shot"; did you mean "shots"']),
-        ("shots: 2", "shots: two", ["duo.yaml:8", '"prompt.shots": input should be a valid int']),
-        ("few-shot: [", "few-shot: [[", ["duo.yaml:9:1: broken YAML"]),
+        ("shots: 2", "shot: 2", ["duo.yaml:9", 'unknown key "prompt.shot"; did you mean "shots"']),
+        ("shots: 2", "shots: two", ["duo.yaml:9", '"prompt.shots": input should be a valid int']),
+        ("few-shot: [", "few-shot: [[", ["duo.yaml:10:1: broken YAML"]),
         ("task: ferry", "task: fery", ["fery: no built-in task of that name, and no such file"]),
         ("task: ferry", "task: harbor", ['did you mean "harbour"?']),
         ("place: FRA", "place: FRX", ['place "FRX" is not known']),

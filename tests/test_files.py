@@ -50,10 +50,21 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
 def test_a_folder_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    monkeypatch.setattr("tempfile.mkstemp", lambda **_: raising(code)())  # type: ignore[operator]
-    with pytest.raises(StorageError, match=r"x\.txt cannot be written .*choose another place"):
-        write_text(tmp_path / "x.txt", "text")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", raising(code))
+        with pytest.raises(StorageError, match=r"x\.txt cannot be written .*choose another place"):
+            write_text(tmp_path / "x.txt", "text")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions by umask are POSIX")
+def test_files_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_text(tmp_path / "x.txt", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.txt").stat().st_mode & 0o777 == 0o644
 
 
 def test_an_interrupt_while_writing_leaves_nothing(

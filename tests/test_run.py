@@ -34,7 +34,7 @@ def recipe(tmp_path: Path, task_folder: Path, chat_model: Path, embedder: str) -
     path = tmp_path / "trio.yaml"
     path.write_text(
         f"task: {task_folder.name}\nmodel: {chat_model}\nplace: FRA\nlatency_questions: 1\n"
-        f"decoding: {{max_tokens: 4}}\n"
+        f"baseline_s: 0\ndecoding: {{max_tokens: 4}}\n"
         f"rag: {{embedder: {embedder}, chunk_tokens: 40, overlap_tokens: 4}}\n"
         "runs:\n  zero-shot: []\n  huge: [{prompt: {shots: 60}}]\n  rag: [rag]\n",
         encoding="utf-8",

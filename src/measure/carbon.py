@@ -108,6 +108,8 @@ def emissions_g(energy_j: float | None, carbon: Carbon | None) -> float | None:
 
 
 def _given(place: str | None, intensity_g_per_kwh: float) -> Carbon:
+    if not isinstance(intensity_g_per_kwh, int | float):
+        raise InputError(f"carbon intensity {intensity_g_per_kwh!r}: a number of g/kWh is expected")
     if not math.isfinite(intensity_g_per_kwh) or intensity_g_per_kwh < 0:
         raise InputError(
             f"carbon intensity {intensity_g_per_kwh:g} g/kWh: a finite number of grams of "

@@ -28,7 +28,7 @@ DTYPES = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
 """pandas types that a column keeps when none of its values is known (float64 has NaN for it)."""
 
 UNNAMED = {"phases", "work", "quality", "components", "utilisation"}
-BY_HAND = {"recipe", "system", "task", "stages", "quality_by", "scores", "environment"}
+BY_HAND = {"flags", "recipe", "system", "task", "stages", "quality_by", "scores", "environment"}
 """Fields of a Record that are no single figures; `_row` takes what a table needs of them."""
 
 LEAST_G = 1e-4
@@ -93,7 +93,8 @@ def model_card_emissions(
     `emissions` is in grams of CO2e (https://huggingface.co/docs/hub/model-cards-co2): the energy
     that the stages cost when they were made, x the grid's intensity x PUE. It is rounded to a
     microgram; anything under 0.0001 g stands as 0.0001, and `source` says so. Raises `InputError`
-    where nothing was prepared, or where energy or intensity is not known.
+    where nothing was prepared, or where energy or intensity is not known. Where nothing was trained
+    (shots were chosen, an index was built) there is no `training_type`.
     """
     energy, carbon = record.prepare.energy_j, record.carbon
     if not record.stages:
@@ -116,9 +117,10 @@ def model_card_emissions(
     card: dict[str, str | float] = {
         "emissions": round(grams, 6),
         "source": source,
-        "training_type": training_type,
-        "geographical_location": carbon.place,
     }
+    if any("trainable_parameters" in stage.details for stage in record.stages):
+        card["training_type"] = training_type
+    card["geographical_location"] = carbon.place
     hardware = _hardware(record)
     return {**card, "hardware_used": hardware} if hardware else card
 
@@ -159,6 +161,8 @@ def _row(record: Record) -> list[Cell]:
         ("task", "string", None if task is None else str(task)),
         ("model", "string", system.get("name") if isinstance(system, dict) else None),
         ("strategies", "string", " + ".join(stage.strategy for stage in record.stages)),
+        ("hardware", "string", _hardware(record) or None),
+        ("flags", "string", "; ".join(record.flags)),
     ]
     taken = {column for column, _, _ in cells}
     for name, phase in record.phases.items():

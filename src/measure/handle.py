@@ -31,7 +31,7 @@ class PhaseHandle:
         """The measured phase. Raises RuntimeError while the phase is still open."""
         if self._result is None or self._spans:
             raise RuntimeError(
-                f'the phase "{self.name}" is still open; its figures come at its end'
+                f'the phase "{self.name}" has not ended; its figures come at its end'
             )
         return self._result
 

@@ -102,7 +102,8 @@ def test_worse_and_tied_are_told_apart_and_what_is_tied_shares_the_star() -> Non
     assert against["close"].startswith("tied ")
     notes = " ".join(comparison.notes())
     assert "all 3 pairs of runs and metrics" in notes
-    assert "Tied with best in token F1, at 80 % power: close (a difference of 0.0" in notes
+    assert "Tied with best in token F1: a difference of 0.0" in notes
+    assert "questions (at 80 % power)." in notes
 
 
 def test_files_hold_the_verdicts_and_every_record() -> None:
@@ -291,3 +292,32 @@ def test_the_terminal_stays_within_its_width() -> None:
                 for column in zip(part.headers, *part.rows, strict=True)
             ]
             assert sum(widths) <= 100
+
+
+def test_what_the_task_did_not_ask_for_informs_and_does_not_rank() -> None:
+    def with_retrieval(name: str, at: int, recall: float) -> Record:
+        record = run(name, drawn(0.1, at))
+        more = {f"recall@{at}": Score(value=recall, low=0.0, high=1.0, n=60)}
+        return record.model_copy(
+            update={
+                "quality": {**record.quality, **more},
+                "task": {**record.task, "metrics": ["token_f1"]},
+            }
+        )
+
+    comparison = compare([with_retrieval("few", 1, 0.5), with_retrieval("many", 4, 0.75)])
+    assert comparison.judged == ["token_f1"]
+    assert cells(comparison, "Refusals and retrieval", "recall") == {
+        "few": "0.50 at 1", "many": "0.75 at 4"
+    }  # fmt: skip
+    quality = next(table for table in comparison.tables() if table.title.startswith("Quality"))
+    assert not any("recall" in header for header in quality.headers)
+
+
+def test_scores_kept_to_six_decimals_are_still_the_figures_own() -> None:
+    thirds = [1 / 3, 2 / 3, 0.0] * 40
+    record = run("thirds", thirds)
+    kept = {"token_f1": tuple(round(score, 6) for score in thirds)}
+    rounded = record.model_copy(update={"scores": kept})
+    (word, _) = compare([rounded, run("other", drawn(-0.2, 5))]).verdict(0, "token_f1")
+    assert word is not None

@@ -59,6 +59,7 @@ FULL = Record(
             spent=Bill(energy_j=3.6e6, duration_s=60.0),
             attributed=Bill(energy_j=3.6e6, duration_s=60.0, net_energy_j=None),
             work=Work(tokens_in=5, flops=1e12, flops_method="counted"),
+            details={"trainable_parameters": 4},
         ),
     ),
     phases={
@@ -244,6 +245,12 @@ def test_what_tables_need(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def prepared(energy_j: float | None) -> Record:
     return FULL.model_copy(update={"prepare": Bill(energy_j=energy_j, duration_s=60.0)})
+
+
+def test_where_nothing_was_trained_the_card_says_no_training() -> None:
+    (stage,) = FULL.stages
+    shots = stage.model_copy(update={"strategy": "prompt", "details": {}})
+    assert "training_type" not in model_card_emissions(FULL.model_copy(update={"stages": (shots,)}))
 
 
 def test_emissions_are_grams_of_preparing() -> None:

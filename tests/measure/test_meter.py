@@ -150,7 +150,7 @@ def test_an_exception_closes_the_phase_and_goes_on(meter: Meter) -> None:
 
 
 def test_an_open_phase_has_no_result(meter: Meter) -> None:
-    with meter.phase("open") as phase, pytest.raises(RuntimeError, match="still open"):
+    with meter.phase("open") as phase, pytest.raises(RuntimeError, match="has not ended"):
         _ = phase.result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from difflib import get_close_matches
 
 from ...errors import InputError, did_you_mean
 from ..record import Carbon
@@ -14,7 +15,7 @@ G_PER_KWH_OF_LB_PER_MWH = 0.45359237
 
 EXPECTED = (
     "a three-letter country code such as FRA, a state such as USA-CA, a cloud region such as "
-    "gcp:europe-west1, or a number of g/kWh is expected"
+    "gcp:europe-west1 is expected; for anywhere else give `intensity_g_per_kwh`, a number"
 )
 
 
@@ -138,7 +139,12 @@ def _hint(code: str) -> str:
     for cloud, regions in region_places().items():
         if code.lower() in regions:
             return f'; did you mean "{cloud}:{code.lower()}"?'
-    return did_you_mean(code, table).partition("; known:")[0] + f"; {EXPECTED}"
+    near = get_close_matches(code, by_name, n=1, cutoff=0.8)
+    if near:
+        return f'; did you mean "{by_name[near[0]]}"?'
+    # Of a city or a region, some three letters are near to nearly every name.
+    letters = did_you_mean(code, table).partition("; known:")[0] if len(code) == 3 else ""
+    return f"{letters}; {EXPECTED}"
 
 
 def _three_letters(code: str) -> str | None:
