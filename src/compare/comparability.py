@@ -40,7 +40,8 @@ def _scorer(record: Record) -> str:
     return record.fingerprints.get("scorer", UNKNOWN)
 
 
-def _hardware(record: Record) -> str:
+def hardware(record: Record) -> str:
+    """Processor, its threads, memory and GPUs, as one text."""
     facts = record.environment.get("hardware") or {}
     parts = [str(facts.get("cpu", UNKNOWN))]
     if facts.get("cores_logical"):
@@ -60,19 +61,27 @@ def _provenance(record: Record) -> str:
     return ", ".join(f"{name} {how}" for name, how in sorted(known.items())) or UNKNOWN
 
 
-def _beside(record: Record) -> str:
+def contention(record: Record) -> str | None:
+    """How much of the processors went to other programs, such as "75 %" (empty where the flag does
+    not say); None where the record is not flagged."""
+    for flag in record.flags:
+        if flag.startswith(CONTENDED):
+            return flag.partition(": ")[2].partition(" of ")[0]
+    return None
+
+
+def _contended(record: Record) -> str:
     phase = record.phases.get("answer")
     overlapped = phase is not None and phase.overlapped
-    contended = any(flag.startswith(CONTENDED) for flag in record.flags)
-    return "yes" if overlapped or contended else "no"
+    return "yes" if overlapped or contention(record) is not None else "no"
 
 
 QUALITY: Fields = {"questions": _questions, "scorer": _scorer}
 COST: Fields = {
-    "hardware": _hardware,
+    "hardware": hardware,
     "device and precision": _machine,
     "energy provenance": _provenance,
-    "other work at the same time": _beside,
+    "contended": _contended,
 }
 
 

@@ -6,9 +6,12 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from .figures import cost_columns, quality_columns
+from .comparability import hardware
+from .figures import cost_columns, energy_provenance, quality_columns
+from .grams import FOOTPRINT
 
 if TYPE_CHECKING:
+    from ..measure.record import Record
     from .table import Comparison
 
 FIRST = ["run", "status", "reason"]
@@ -17,17 +20,19 @@ FIRST = ["run", "status", "reason"]
 def plain_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """The comparison as JSON rows; null where a figure is unknown.
 
-    `group` and `cost_group` name what a record's quality and costs are ranked with.
+    `group` and `cost_group` name what a record's quality and costs are ranked with, and
+    `not_comparable` what differs there although they are (`allow`), empty where nothing does.
     Verdicts are those of the record's row, so repetitions with other seeds share them: the word,
     run minus best with its interval, and p after correction.
     """
     columns = [*quality_columns(comparison.metrics), *cost_columns(comparison.done)]
+    columns += [c for c in FOOTPRINT if any(c.value(r) is not None for r in comparison.done)]
     places = _places(comparison)
     rows: list[dict[str, Any]] = []
     for record in comparison.records:
         row: dict[str, Any] = {"run": record.name, "status": record.status, "reason": record.reason}
         if record.status == "done":
-            row |= {"seed": record.seed, **places[id(record)]}
+            row |= {"seed": record.seed, **places[id(record)], **_known_by(record)}
             row |= {column.name: column.value(record) for column in columns}
             for metric, score in record.quality.items():
                 row |= {f"{metric}_low": score.low, f"{metric}_high": score.high}
@@ -46,12 +51,30 @@ def to_csv(comparison: Comparison) -> str:
     return out.getvalue()
 
 
+def _known_by(record: Record) -> dict[str, Any]:
+    """How the figures are known, so that a row says it by itself."""
+    carbon = record.carbon
+    return {
+        "energy_provenance": "; ".join(
+            f"{c} {how}" for c, how in energy_provenance(record).items()
+        ),
+        "place": carbon.place if carbon else None,
+        "intensity_g_per_kwh": carbon.intensity_g_per_kwh if carbon else None,
+        "hardware": hardware(record) if record.environment.get("hardware") else None,
+        "flags": "; ".join(record.flags),
+    }
+
+
 def _places(comparison: Comparison) -> dict[int, dict[str, Any]]:
     """By id of a record: its groups and the verdicts of its row."""
     found: dict[int, dict[str, Any]] = {}
     for number, group in enumerate(comparison.groups):
         for place, row in enumerate(group.rows):
-            facts: dict[str, Any] = {"group": group.name or "A", "cost_group": ""}
+            facts: dict[str, Any] = {
+                "group": group.name or "A",
+                "cost_group": "",
+                "not_comparable": "",
+            }
             for metric in comparison.metrics:
                 verdict = comparison.verdict(number, metric)[place]
                 if verdict is None:
@@ -68,5 +91,8 @@ def _places(comparison: Comparison) -> dict[int, dict[str, Any]]:
         for part in comparison.cost_groups[number]:
             for row in part.rows:
                 for record in row.records:
-                    found[id(record)]["cost_group"] = part.name or f"{group.name}1"
+                    found[id(record)] |= {
+                        "cost_group": part.name or f"{group.name}1",
+                        "not_comparable": ", ".join((*group.mixed, *part.mixed)),
+                    }
     return found

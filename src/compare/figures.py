@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..measure.carbon import emissions_g
+from ..measure.noise import NOISE_PERCENT
 from ..measure.quality import better
 from ..measure.record import Phase, Record, Score
 from ..measure.work import NO_WORK, Work
@@ -16,7 +17,11 @@ JOULES_PER_WH = 3600.0
 CORRECT = "contained"
 """An answer counts as correct, for energy per correct answer, when it contains the gold."""
 
+BUSY_PERCENT = NOISE_PERCENT
+"""Mean load of all cores above which a baseline was not taken at rest: the system's own chores stay
+below. What another program draws would be taken off as if it were the idle share."""
 
+NET = "answer_net_wh_per_1000"
 STAR = "★"
 
 
@@ -35,15 +40,23 @@ class Column:
     better: Literal["higher", "lower"] | None = None
     optional: bool = False
 
-    def texts(self, rows: Sequence[Row]) -> list[str]:
+    @property
+    def plain(self) -> str:
+        """The header in one line, for titles and sentences."""
+        return self.header.replace("\n", " ")
+
+    def texts(self, rows: Sequence[Row], *, ranked: bool = True) -> list[str]:
         """The values for a person: means over seeds, a dash where unknown, a star at the best.
 
-        There is no star where it would stand in every row.
+        There is no star where it would stand in every row, nor where the lowest cost is negative:
+        such a net energy is noise. Without `ranked` there is none at all.
         """
         values = [row.figure(self.value) for row in rows]
         texts = [self._text(value) for value in values]
         numbers = [value for value in values if isinstance(value, (int, float))]
-        if not self.better or not numbers:
+        if not ranked or not self.better or not numbers:
+            return texts
+        if self.better == "lower" and min(numbers) < 0:
             return texts
         # By what is shown: two figures that read the same rank the same.
         best = self._text(min(numbers) if self.better == "lower" else max(numbers))
@@ -69,9 +82,19 @@ def answer_wh_per_1000(record: Record) -> float | None:
 
 
 def net_wh_per_1000(record: Record) -> float | None:
-    """The same less what the machine draws when idle."""
+    """The same less what the machine draws when idle; None where that was taken on a busy one."""
     phase = record.phases.get("answer")
-    return None if phase is None else _per_1000_wh(record, phase.net_energy_j)
+    return (
+        None
+        if phase is None or busy_baseline(record) is not None
+        else _per_1000_wh(record, phase.net_energy_j)
+    )
+
+
+def busy_baseline(record: Record) -> float | None:
+    """The load in percent that the baseline was taken under, where it was not idle; else None."""
+    percent = record.baseline.cpu_percent if record.baseline else None
+    return percent if percent is not None and percent > BUSY_PERCENT else None
 
 
 def _per_1000_wh(record: Record, joules: float | None) -> float | None:
@@ -93,11 +116,16 @@ def per_answer(of: Callable[[Work], float | None]) -> Callable[[Record], float |
 
 
 def joules_per_correct(record: Record) -> float | None:
-    """Answering energy over the number of answers that contain the gold; None when none does."""
+    """Answering energy over the number of correct answers; None when there is none.
+
+    Correct answers are those that contain the gold; where the task has no such metric, those that
+    the outcomes count, which leave out unanswerable questions.
+    """
     phase, score = record.phases.get("answer"), record.quality.get(CORRECT)
-    if phase is None or phase.energy_j is None or score is None or score.value == 0:
+    correct = record.outcomes.get("correct", 0) if score is None else record.answers * score.value
+    if phase is None or phase.energy_j is None or correct == 0:
         return None
-    return phase.energy_j / (record.answers * score.value)
+    return phase.energy_j / correct
 
 
 def grams(record: Record) -> float | None:
@@ -153,7 +181,7 @@ COST = (
     Column("prepare\ns", "prepare_s", lambda r: r.prepare.duration_s, 0, "lower"),
     Column("load\nJ", "load_j", _load_j, 0, "lower"),
     Column("Wh per\n1,000", "answer_wh_per_1000", answer_wh_per_1000, 3, "lower"),
-    Column("net Wh\n1,000", "answer_net_wh_per_1000", net_wh_per_1000, 3, "lower", optional=True),
+    Column("net Wh\n1,000", NET, net_wh_per_1000, 3, "lower", optional=True),
     Column("J per\ncorrect", "joules_per_correct", joules_per_correct, 1, "lower"),
     Column("gCO₂e", "emissions_g_prepare_load_1000_answers", grams, 3),
     Column("latency\ns", "latency_median_s", lambda r: r.latency_s, 2, "lower"),
@@ -180,9 +208,14 @@ header says net. Energy, time, work and memory rank; grams and money are derived
 
 
 def cost_columns(records: Iterable[Record]) -> list[Column]:
-    """The cost columns that have something to show."""
+    """The cost columns that have something to show, or a note why not (net energy)."""
     known = list(records)
-    return [c for c in COST if not c.optional or any(c.value(r) is not None for r in known)]
+    busy = {NET} if any(busy_baseline(r) is not None for r in known) else set()
+    return [
+        c
+        for c in COST
+        if not c.optional or c.name in busy or any(c.value(r) is not None for r in known)
+    ]
 
 
 def quality_columns(metrics: Iterable[str]) -> list[Column]:

@@ -8,8 +8,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ..measure.record import Record
-from .comparability import Group
-from .figures import STAR, cost_columns, interval, quality_columns, starred
+from .comparability import Group, contention
+from .figures import Column, cost_columns, interval, quality_columns, starred
+from .grams import FOOTPRINT
 from .seeds import Row
 from .verdicts import Verdict
 
@@ -29,7 +30,7 @@ class Table:
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """For each group: quality, the spread between seeds, cost (in its groups), kinds."""
+    """For each group quality, spread between seeds, cost (in its groups), kinds; footprints."""
     if not comparison.done:
         return [Table("Quality", ("run",), tuple(map(_reason, comparison.records)))]
     found: list[Table] = []
@@ -42,7 +43,7 @@ def tables(comparison: Comparison) -> list[Table]:
         )
         found += [_cost(group, part) for part in comparison.cost_groups[number]]
         found += _kinds(group, metrics)
-    return found
+    return [*found, *_footprints(comparison.rows)]
 
 
 def _quality(comparison: Comparison, number: int, metrics: Sequence[str]) -> Table:
@@ -54,13 +55,14 @@ def _quality(comparison: Comparison, number: int, metrics: Sequence[str]) -> Tab
         headers.append("system")
         columns.append(systems)
     task = group.rows[0].records[0].task
-    always = task.get("always_refuse") or {}
+    one_task = "questions" not in group.mixed
+    always = (task.get("always_refuse") or {}) if one_task else {}
     reference = [""] * len(headers)
     for metric, column in zip(metrics, quality_columns(metrics), strict=True):
         given = comparison.verdict(number, metric)
         best = [v is not None and v.word in ("best", "tied") for v in given]
-        if group.mixed and not any(given):  # no test can be, and still the user wants a ranking
-            best = [text.startswith(STAR) for text in column.texts(group.rows)]
+        if group.mixed:  # no test can be, and still the user wants a ranking
+            best = _best_means(group.rows, column)
         headers.append(column.header)
         columns.append(starred([_score(row, metric) for row in group.rows], best))
         reference.append(f"{always[metric]:.2f}" if metric in always else "–")
@@ -78,7 +80,11 @@ def _quality(comparison: Comparison, number: int, metrics: Sequence[str]) -> Tab
     texts = [row for _, row in sorted(rows)]
     if always:
         texts.append((REFERENCE, *reference))
-    about = f", {task['questions']} {task['split']} questions" if "questions" in task else ""
+    about = (
+        f", {task['questions']} {task['split']} questions"
+        if "questions" in task and one_task
+        else ""
+    )
     title = f"Quality{_of(group)}, mean with 95 % interval{about}"
     return Table(_marked(title, group.mixed), ("run", *headers), tuple(texts))
 
@@ -118,8 +124,25 @@ def _against(verdict: Verdict | None) -> str:
     d = verdict.difference
     if d is None:
         return verdict.word
-    text = f"{verdict.word} {d.value:+.2f} [{d.low:+.2f}, {d.high:+.2f}]"
-    return text.replace("-", "−")
+    return f"{verdict.word} {_signed(d.value)} [{_signed(d.low)}, {_signed(d.high)}]"
+
+
+def _signed(value: float) -> str:
+    """With two digits, or as many more as it takes that what is not zero does not read as zero."""
+    value = round(value, 6) + 0.0  # no -0.0
+    digits = 2
+    while value and not round(value, digits):
+        digits += 1
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _best_means(rows: Sequence[Row], column: Column) -> list[bool]:
+    means = [row.mean(column.name) for row in rows]
+    known = [mean for mean in means if mean is not None]
+    if len(known) < 2:  # nothing to be better than
+        return [False] * len(means)
+    best = (min if column.better == "lower" else max)(known)
+    return [mean == best for mean in means]
 
 
 def _systems(rows: Sequence[Row]) -> list[str]:
@@ -177,11 +200,23 @@ def _between_seeds(group: Group, metrics: Sequence[str]) -> list[Table]:
 
 def _cost(quality: Group, group: Group) -> Table:
     columns = cost_columns(record for row in group.rows for record in row.records)
-    cells = zip(*[column.texts(group.rows) for column in columns], strict=True)
+    # Where all ran on a busy machine, the least joules are not the best run's.
+    ranked = any(contention(record) is None for row in group.rows for record in row.records)
+    cells = zip(*[column.texts(group.rows, ranked=ranked) for column in columns], strict=True)
     rows = [(row.label, *texts) for row, texts in zip(group.rows, cells, strict=True)]
     title = f"Cost{_of(group) or _of(quality)}"
     mixed = (*quality.mixed, *group.mixed)
     return Table(_marked(title, mixed), ("run", *[c.header for c in columns]), tuple(rows))
+
+
+def _footprints(rows: Sequence[Row]) -> list[Table]:
+    """Grams of what the runs themselves spent, where one declares whose machine it was."""
+    if not any(r.footprint and r.footprint.boundary for row in rows for r in row.records):
+        return []
+    cells = zip(*[column.texts(rows) for column in FOOTPRINT], strict=True)
+    texts = [(row.label, *found) for row, found in zip(rows, cells, strict=True)]
+    headers = ("run", *[column.header for column in FOOTPRINT])
+    return [Table("Footprint of what each run spent", headers, tuple(texts))]
 
 
 def _kinds(group: Group, metrics: Sequence[str]) -> list[Table]:
@@ -193,6 +228,8 @@ def _kinds(group: Group, metrics: Sequence[str]) -> list[Table]:
     if not names:
         return []
     headers = ("run", *[_kind_header(name, first, metric) for name in names])
+    if "questions" in group.mixed:  # their numbers differ
+        headers = tuple(header.rpartition("\n")[0] or header for header in headers)
     rows = []
     for row in group.rows:
         cells = []
@@ -201,7 +238,7 @@ def _kinds(group: Group, metrics: Sequence[str]) -> list[Table]:
             known = [score.value for score in scores if score is not None]
             cells.append(f"{fmean(known):.2f}" if len(known) == len(scores) else "–")
         rows.append((row.label, *cells))
-    title = f"{quality_columns([metric])[0].header} by kind of question{_of(group)}"
+    title = f"{quality_columns([metric])[0].plain} by kind of question{_of(group)}"
     return [Table(_marked(title, group.mixed), headers, tuple(rows))]
 
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..measure.record import Carbon, Record
-from .figures import STAR, cost_columns, energy_provenance, quality_columns
+from ..measure.record import Record
+from .comparability import contention
+from .figures import (
+    BUSY_PERCENT,
+    CORRECT,
+    STAR,
+    busy_baseline,
+    cost_columns,
+    energy_provenance,
+    quality_columns,
+)
+from .grams import carbon_notes, footprint_notes
 
 if TYPE_CHECKING:
     from .table import Comparison
@@ -19,17 +29,35 @@ equally good runs a false difference was found in 8 % on 24 questions, 7 % on 60
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """The sentences under the tables; what overrides or keeps apart comes first."""
+    """The sentences under the tables; what makes figures wrong comes first."""
     done = comparison.done
     if not done:
         return []
     return [
+        *_contention_notes(comparison),
         *comparison.reasons,
         *_verdict_notes(comparison),
         *_seed_notes(comparison),
         *_energy_notes(done),
-        *_carbon_notes(done),
+        *carbon_notes(done),
+        *footprint_notes(done),
         *_other_notes(done),
+    ]
+
+
+def _contention_notes(comparison: Comparison) -> list[str]:
+    found = []
+    for row in comparison.rows:
+        shares = [share for r in row.records if (share := contention(r)) is not None]
+        if shares:
+            known = ", ".join(dict.fromkeys(filter(None, shares)))
+            found.append(f"{row.label} ({known})" if known else row.label)
+    if not found:
+        return []
+    return [
+        f"WARNING: {', '.join(found)}: other programs kept the processors busy while these "
+        "answered (contended): their energy and time are too high; run them again on an idle "
+        "machine."
     ]
 
 
@@ -41,6 +69,11 @@ def _verdict_notes(comparison: Comparison) -> list[str]:
     ]
     if len(comparison.rows) < 2:
         return []
+    if any(group.mixed for group in comparison.groups):
+        return [
+            f"{STAR} is the best of its column, in quality by the mean alone: there are no "
+            "verdicts where --allow ranks what differs. A small lead may be chance."
+        ]
     if not judged.comparisons:
         if any(len(group.rows) > 1 for group in comparison.groups):
             found.append(
@@ -52,6 +85,12 @@ def _verdict_notes(comparison: Comparison) -> list[str]:
         "vs best: run minus best on the same questions with its 95 % paired bootstrap interval. "
         "Tied: not distinguishable at 5 %, corrected (Holm) for all "
         f"{judged.comparisons} pairs of runs and metrics."
+        + (
+            " Shown is the first metric; the other metrics' differences are in CSV and JSON; p "
+            "there is corrected."
+            if any(len(of) > 1 for of in judged.of)
+            else ""
+        )
     )
     for number in range(len(comparison.groups)):
         metric = next(iter(judged.of[number]), None)
@@ -61,7 +100,7 @@ def _verdict_notes(comparison: Comparison) -> list[str]:
         tied = [v for v in verdicts if v and v.word == "tied" and v.detectable]
         known = [v.difference.n for v in verdicts if v and v.difference]
         best = next(v.best for v in verdicts if v)
-        header = quality_columns([metric])[0].header
+        header = quality_columns([metric])[0].plain
         if tied:
             found.append(_tied(best, header, tied))
         if min(known) < FEW_QUESTIONS:
@@ -122,49 +161,54 @@ def _energy_notes(records: Sequence[Record]) -> list[str]:
         )
     if any("failed" in how for how in found.values()):
         notes.append("The meter failed for a component: the energies above leave it out.")
+    busy = {r.name: load for r in records if (load := busy_baseline(r)) is not None}
+    if busy:
+        names = ", ".join(f"{name} ({load:.0f} %)" for name, load in busy.items())
+        notes.append(
+            f"No net Wh of {names}: the baseline was taken on a busy machine (processors' load in "
+            f"brackets, above {BUSY_PERCENT:.0f} % is not idle), so the idle share is not known."
+        )
     return notes
-
-
-def _carbon_notes(records: Sequence[Record]) -> list[str]:
-    grids: dict[str, dict[str, None]] = {}
-    for record in records:
-        grid = _grid(record.carbon) if record.carbon else "no place given"
-        grids.setdefault(grid, {})[record.name] = None
-    if len(grids) > 1:
-        sides = "; ".join(f"{grid}: {', '.join(names)}" for grid, names in grids.items())
-        return [f"WARNING: gCO₂e of different places or intensities do not compare: {sides}."]
-    if records[0].carbon is None:
-        return ["gCO₂e needs a place: set `place: FRA` (or `intensity_g_per_kwh:`) in the recipe."]
-    return [
-        f"gCO₂e: prepare + load + 1,000 answers at {next(iter(grids))}. It is derived from energy "
-        "and ranks nothing."
-    ]
-
-
-def _grid(carbon: Carbon) -> str:
-    year = f", {carbon.year}" if carbon.year else ""
-    pue = f", PUE {carbon.pue:g}" if carbon.pue != 1 else ""
-    return (
-        f"{carbon.intensity_g_per_kwh:g} g/kWh ({carbon.place}, {carbon.kind}, "
-        f"{carbon.source}{year}{pue})"
-    )
 
 
 def _other_notes(records: Sequence[Record]) -> list[str]:
     notes = [
-        "Wh per 1,000: answers in one batch. Latency: median of one question at a time. "
-        "J per correct: an answer is correct when it contains the gold.",
+        "Wh per 1,000: answers in one batch. Latency: median of one question at a time.",
+        *_correct_notes(records),
         "Prepare is what the stages cost when first made, also where they were reused.",
     ]
     shown = {column.name for column in cost_columns(records)}
     if "gflop_per_answer" in shown:
         methods = {r.work["answer"].flops_method for r in records if "answer" in r.work} - {""}
         notes.append(f"GFLOP: 10⁹ floating-point operations, {' / '.join(sorted(methods))}.")
+    if shown & {"gflop_per_answer", "tokens_in_per_answer", "tokens_out_per_answer"}:
+        notes.append("GFLOP, tokens in and tokens out are for one answer.")
+    if "sci_g_per_answer" in shown:
+        notes.append(
+            "SCI: grams of CO₂e for one answered question (R), answering only: (energy × intensity "
+            "× PUE + share of the hardware's making) / R."
+        )
     if "money_per_1000_answers" in shown:
         sources = sorted({r.money.source for r in records if r.money and r.money.source})
-        notes.append(f"Money for 1,000 answers, by {'; '.join(sources) or 'prices not named'}.")
+        prices = "; ".join(sources) or "not named"
+        notes.append(f"Money is what 1,000 answers cost. Prices: {prices}.")
     if any("overlap_allowed" in record.flags for record in records):
         notes.append("WARNING: test questions stand in training (--allow-overlap).")
     if any("questions_without_answer" in record.flags for record in records):
         notes.append("WARNING: an endpoint left questions without an answer; they count as wrong.")
+    return notes
+
+
+def _correct_notes(records: Sequence[Record]) -> list[str]:
+    notes = []
+    if any(CORRECT in record.quality for record in records):
+        notes.append(
+            "J per correct: an answer is correct when it contains the gold; where a question has "
+            "no answer, the refusal is the gold."
+        )
+    if any(CORRECT not in record.quality and record.outcomes for record in records):
+        notes.append(
+            f"J per correct where the task does not measure `{CORRECT}`: an answer is correct when "
+            "it contains the gold; a refusal never is, even where it is right."
+        )
     return notes

@@ -77,8 +77,8 @@ class Comparison:
 
     @cached_property
     def verdicts(self) -> Verdicts:
-        """Each row against the best of its group, by metric."""
-        return verdicts([group.rows for group in self.groups], self.judged)
+        """Each row against the best of its group, by metric; none where `allow` mixed a group."""
+        return verdicts([() if group.mixed else group.rows for group in self.groups], self.judged)
 
     def verdict(self, group: int, metric: str) -> tuple[Verdict | None, ...]:
         """The verdicts of a group's rows in a metric, in their order."""
@@ -86,7 +86,7 @@ class Comparison:
         return self.verdicts.of[group].get(metric, nothing)
 
     def tables(self) -> list[Table]:
-        """For each group: quality, the spread between seeds, cost (in its groups), kinds."""
+        """For each group quality, spread between seeds, cost (in its groups), kinds; footprints."""
         return tables(self)
 
     def notes(self) -> list[str]:
@@ -117,8 +117,9 @@ def compare(records: Sequence[Record], *, allow: bool = False) -> Comparison:
 
     Records of other questions, another scorer, other hardware or other provenance form groups and
     are not ranked together; the notes say why. With `allow` all are ranked together and the tables
-    are marked. Raises `InputError` for no records.
+    are marked. A record given twice counts once. Raises `InputError` for no records.
     """
     if not records:
         raise InputError("there are no records to compare; run a recipe first (`wattune compare`)")
-    return Comparison(tuple(records), allow)
+    once = [record for at, record in enumerate(records) if record not in records[:at]]
+    return Comparison(tuple(once), allow)

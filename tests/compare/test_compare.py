@@ -69,7 +69,12 @@ def test_csv_holds_the_figures_of_the_record_with_their_units() -> None:
     (row,) = rows(compare([record()]).to_csv())
     assert (row["run"], row["status"]) == ("lora", "done")
     assert (row["seed"], row["group"], row["cost_group"]) == ("0", "A", "1")
-    words = ("run", "status", "reason", "seed", "group", "cost_group")
+    assert (row["energy_provenance"], row["place"]) == ("cpu modelled_load", "FRA")
+    assert (row["hardware"], row["flags"], row["not_comparable"]) == ("", "", "")
+    words = (
+        "run", "status", "reason", "seed", "group", "cost_group", "not_comparable",
+        "energy_provenance", "place", "hardware", "flags",
+    )  # fmt: skip
     figures = {key: float(value) for key, value in row.items() if key not in words}
     # 360 J for 20 answers: 18 J or 0.005 Wh each, 36 J for each of the 10 right ones;
     # (7200 + 100 + 18 * 1000) J at 50 g/kWh.
@@ -82,7 +87,7 @@ def test_csv_holds_the_figures_of_the_record_with_their_units() -> None:
             "answer_wh_per_1000": 5.0, "joules_per_correct": 36.0,
             "emissions_g_prepare_load_1000_answers": 25_300 / 3.6e6 * 50,
             "latency_median_s": 0.4, "peak_memory_prepare_gb": 3.0,
-            "peak_memory_answer_gb": 2.5, "artefact_mb": 12.5,
+            "peak_memory_answer_gb": 2.5, "artefact_mb": 12.5, "intensity_g_per_kwh": 50.0,
         }
     )  # fmt: skip
 
@@ -92,7 +97,7 @@ def test_json_rows_hold_the_same_figures() -> None:
     first, second = plain_rows(comparison)
     by_csv, _ = rows(comparison.to_csv())
     numbers = {key: value for key, value in first.items() if isinstance(value, float)}
-    assert len(numbers) == 19  # three metrics with their intervals, ten costs
+    assert len(numbers) == 20  # three metrics with their intervals, ten costs, the grid
     assert numbers == {key: float(by_csv[key]) for key in numbers}
     assert second == {"run": "huge", "status": "skipped", "reason": "needs 80 GB | has 24"}
 
@@ -125,7 +130,8 @@ def test_the_unknown_is_a_dash_or_empty_and_never_0() -> None:
     (row,) = rows(comparison.to_csv())
     empty = {key for key, value in row.items() if value == ""}
     assert empty == {
-        "reason", "prepare_wh", "load_j", "answer_wh_per_1000", "joules_per_correct",
+        "reason", "not_comparable", "place", "intensity_g_per_kwh", "hardware", "flags",
+        "prepare_wh", "load_j", "answer_wh_per_1000", "joules_per_correct",
         "emissions_g_prepare_load_1000_answers", "latency_median_s", "peak_memory_prepare_gb",
     }  # fmt: skip
     assert plain_rows(comparison)[0]["load_j"] is None

@@ -167,7 +167,7 @@ def test_other_questions_and_scorers_form_groups(changes: dict[str, Any], senten
     [
         ({"hardware": WITH_GPU}, "hardware: Xeon, 8 threads, 16 GB (1: a, b); Xeon, 8 threads, 16"),
         ({"how": "modelled_load"}, "energy provenance: cpu counter (1: a, b); cpu modelled_load"),
-        ({"flags": ("contended",)}, "other work at the same time: no (1: a, b); yes (2: c)"),
+        ({"flags": ("contended",)}, "contended: no (1: a, b); yes (2: c)"),
         (
             {"environment": {"hardware": XEON, "machine": {"device": "cuda", "dtype": "bfloat16"}}},
             "device and precision: device cpu, dtype float32 (1: a, b); device cuda, dtype bf",
@@ -315,7 +315,7 @@ def test_what_the_task_did_not_ask_for_informs_and_does_not_rank() -> None:
 
 
 def test_scores_kept_to_six_decimals_are_still_the_figures_own() -> None:
-    thirds = [1 / 3, 2 / 3, 0.0] * 40
+    thirds = (1 / 3, 2 / 3, 0.0) * 40
     record = run("thirds", thirds)
     kept = {"token_f1": tuple(round(score, 6) for score in thirds)}
     rounded = record.model_copy(update={"scores": kept})
