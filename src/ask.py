@@ -12,7 +12,8 @@ from .measure.ledger import Ledger
 from .measure.meter import Meter
 from .measure.record import Phase, Record
 from .measure.store import load_records
-from .session import Answer, Pool
+from .pool import Pool
+from .session import Answer, Session
 from .stages import StageStore
 from .system import System, parse_system
 
@@ -57,7 +58,7 @@ def _system(record: Record) -> System:
 
 def _ask(record: Record, question: str, pool: Pool, meter: Meter) -> Asked:
     try:
-        session = pool.open(_system(record))
+        session = Session(_system(record), pool)
         session.load()
         mark = pool.mark()
         with meter.phase("answer") as phase:

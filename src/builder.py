@@ -13,7 +13,8 @@ from .job import Job, machine, software
 from .measure.memory import release_memory
 from .measure.meter import Meter
 from .measure.record import Bill, Phase, StageRecord
-from .session import Pool
+from .pool import Pool
+from .session import Session
 from .stages import StageManifest, StageStore
 from .strategies import Context, Progress, Stage, Strategy
 from .system import StageRef, System
@@ -45,7 +46,7 @@ class Builder:
             task=job.task.without_test(),
             seed=job.seed,
             workdir=self.stages.root,
-            open=self.pool.open,
+            open=lambda system: Session(system, self.pool),
             embedder=self.pool.embedder,
             stage=stage,
             fold=fold,

@@ -18,10 +18,11 @@ from .models.catalogue import CATALOGUE
 from .models.chat import chat_ids
 from .models.fetch import fetched
 from .models.loading import open_tokenizer
+from .pool import Pool
 from .prompt import Message, Passage
 from .prompt_file import PromptFile, decoded, load_prompt
 from .scoring import score_answers
-from .session import Answer, Pool
+from .session import Answer, Session
 from .stages import StageStore
 from .strategies import Prompt
 from .system import Decoding, parse_system
@@ -134,7 +135,7 @@ def try_prompt(
         return tried
     with Meter() as meter:
         pool = Pool(StageStore(), meter)
-        session = pool.open(Prompt(file=prompt).applied(system))
+        session = Session(Prompt(file=prompt).applied(system), pool)
         session.load()
         with meter.phase("answer") as phase:
             made = session.generate(list(messages))

@@ -25,8 +25,9 @@ from .measure.record import Bill, Record, ScoredAnswer
 from .measure.store import find_record, write_record
 from .measure.work import NO_WORK
 from .models.served import plain_counts
+from .pool import Pool
 from .scoring import ask_chat_model, reference_scores, score_answers
-from .session import Pool
+from .session import Session
 from .stages import StageStore
 from .strategies import Progress
 from .strategies.base import no_progress
@@ -134,7 +135,7 @@ class Runner:
         examples = job.task.split(job.split)
         opened_before = dict(self.pool.loads)
         system, bills = self.builder.prepare(job)
-        session = self.pool.open(system)
+        session = Session(system, self.pool)
         session.load()
         loads = self.pool.loads_of(system)
         new_loads = [p for k, p in self.pool.loads.items() if opened_before.get(k) is not p]

@@ -25,6 +25,7 @@ from wattune.prompt_file import (
     shipped_prompts,
 )
 from wattune.recipe_file import load_recipe
+from wattune.session import Session
 from wattune.system import Decoding
 
 FERRY = """\
@@ -209,11 +210,11 @@ def test_a_record_keeps_its_prompt_and_another_is_told_apart(
 
 def test_a_session_answers_with_what_follows_the_marker(runner: Any, ferry: Any, base: Any) -> None:
     question = ferry.test[0].question
-    session = runner.pool.open(base)
+    session = Session(base, runner.pool)
     (asked,) = session.render([ferry.test[0]])
     (made,) = session.generate([list(asked.messages)])
     marker = made.text[len(made.text) // 2]
-    (answer,) = runner.pool.open(Prompt(answer_after=marker).applied(base)).answer([question])
+    (answer,) = Session(Prompt(answer_after=marker).applied(base), runner.pool).answer([question])
     assert marker in made.text
     assert answer.text == made.text.rpartition(marker)[2].strip() != made.text
     assert answer.tokens_out == made.tokens_out
@@ -224,7 +225,7 @@ def test_a_shot_is_left_out_when_its_own_question_is_asked(
 ) -> None:
     own = ferry.test[0]
     path = write(tmp_path, FERRY.replace("Who rows?", own.question))
-    session = runner.pool.open(Prompt(file=str(path)).applied(base))
+    session = Session(Prompt(file=str(path)).applied(base), runner.pool)
     first, second = session.render(ferry.test[:2])
     assert len(first.messages) == 1 + 2 + 1
     assert len(second.messages) == 1 + 4 + 1

@@ -14,11 +14,12 @@ from wattune.measure.work import Mark, Tally
 from wattune.models.fetch import ResolvedModel
 from wattune.prompt import Message
 from wattune.runner import Runner
+from wattune.session import Session
 
 
 def test_generate_takes_messages(tiny: Path, runner: Runner) -> None:
     chats: list[list[Message]] = [[{"role": "user", "content": "Who keeps the gate?"}]]
-    (made,) = runner.pool.open(load_system(str(tiny))).generate(chats)
+    (made,) = Session(load_system(str(tiny)), runner.pool).generate(chats)
     assert made.tokens_in
     assert made.tokens_out
 
@@ -27,7 +28,7 @@ def test_work_is_of_all_that_ran_since_a_mark(tiny: Path, embedder: str, runner:
     pool = runner.pool
     system = load_system(str(tiny))
     chats: list[list[Message]] = [[{"role": "user", "content": "Who keeps the gate?"}]]
-    (made,) = pool.open(system).generate(chats)
+    (made,) = Session(system, pool).generate(chats)
     first = pool.work_since(Mark((), None))
     assert (first.tokens_in, first.tokens_out) == (made.tokens_in, made.tokens_out)
     mark = pool.mark()
@@ -38,11 +39,11 @@ def test_work_is_of_all_that_ran_since_a_mark(tiny: Path, embedder: str, runner:
     assert embedding.flops is not None
     assert first.flops is not None
     pool.drop_model()  # what it did stays known
-    pool.open(system).generate(chats)
+    Session(system, pool).generate(chats)
     assert pool.work_since(mark).flops == embedding.flops + first.flops
-    model, _ = pool.open(system).training_model(trains_base=True)
+    model, _ = Session(system, pool).training_model(trains_base=True)
     mark = pool.mark()
-    pool.open(system).book(model, "training", Tally.of_pass(1, 10, heads=2))
+    Session(system, pool).book(model, "training", Tally.of_pass(1, 10, heads=2))
     training = pool.work_since(mark)
     assert training.flops_method == "counted"
 
@@ -56,7 +57,7 @@ def test_weights_that_changed_are_not_answered_with(
     with (folder / "config.json").open("a", encoding="utf-8") as stream:
         stream.write("\n")
     with pytest.raises(ModelError, match=rf"{system.model.revision} is wanted; run the recipe"):
-        runner.pool.open(system)
+        Session(system, runner.pool)
 
 
 def test_a_hub_model_is_named_with_its_commit(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

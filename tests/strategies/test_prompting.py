@@ -11,6 +11,7 @@ import pytest
 from wattune import Prompt
 from wattune.errors import CannotRun
 from wattune.job import Job
+from wattune.session import Session
 from wattune.strategies.prompt import choose_shots
 
 
@@ -33,7 +34,7 @@ def test_shots_stand_in_every_prompt_but_their_own(runner: Any, ferry: Any, base
     assert bill.strategy == "prompt"
     assert len(system.shots) == 3
     own = next(e for e in ferry.train if e.id == system.shots[1].id)
-    other, asked = runner.pool.open(system).render([ferry.test[0], own])
+    other, asked = Session(system, runner.pool).render([ferry.test[0], own])
     assert len(other.messages) == 1 + 2 * 3 + 1
     assert len(asked.messages) == 1 + 2 * 2 + 1
     assert [m["content"] for m in asked.messages].count(own.question) == 1

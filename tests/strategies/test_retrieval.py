@@ -11,6 +11,7 @@ import pytest
 from wattune import RAG, TreeRAG
 from wattune.errors import CannotRun
 from wattune.job import Job
+from wattune.session import Session
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_the_nearest_chunks_stand_in_the_prompt_and_are_cited(
     runner: Any, ferry: Any, base: Any, rag: RAG
 ) -> None:
     system, (bill,) = runner.builder.prepare(job(ferry, base, rag))
-    session = runner.pool.open(system)
+    session = Session(system, runner.pool)
     (rendered,) = session.render([ferry.test[0]])
     least = rendered.passages[1]
     (answer,) = session.answer([least.text])
@@ -52,7 +53,7 @@ def test_k_belongs_to_asking_and_chunks_to_building(
     )
     assert (more.key, more.reused) == (first.key, True)
     assert (cut.key != first.key, cut.reused) == (True, False)
-    assert len(runner.pool.open(system).render([ferry.test[0]])[0].passages) == 3
+    assert len(Session(system, runner.pool).render([ferry.test[0]])[0].passages) == 3
 
 
 def test_rag_and_tree_rag_share_one_index(runner: Any, ferry: Any, base: Any, rag: RAG) -> None:
@@ -75,7 +76,7 @@ def test_the_tree_speaks_first_and_is_silent_where_nothing_is_named(
     runner: Any, ferry: Any, base: Any, rag: RAG
 ) -> None:
     system, _ = runner.builder.prepare(job(ferry, base, TreeRAG(rag=rag)))
-    session = runner.pool.open(system)
+    session = Session(system, runner.pool)
     named, silent = session.render(
         [example for example in ferry.test if example.id in ("test-mate", "test-moon")]
     )
@@ -88,7 +89,7 @@ def test_the_tree_speaks_first_and_is_silent_where_nothing_is_named(
 def test_the_tree_alone_needs_no_index(runner: Any, ferry: Any, base: Any) -> None:
     system, (bill,) = runner.builder.prepare(job(ferry, base, TreeRAG(rag=None, max_words=12)))
     assert bill.strategy == "tree_rag"
-    (rendered,) = runner.pool.open(system).render([ferry.test[8]])
+    (rendered,) = Session(system, runner.pool).render([ferry.test[8]])
     (passage,) = rendered.passages
     assert len(passage.text.split()) <= 12
 

@@ -13,6 +13,7 @@ from wattune import RAG, FullFineTuning, LoRA, Prune, Quantize
 from wattune.builder import _inputs
 from wattune.errors import CannotRun
 from wattune.job import Job
+from wattune.session import Session
 from wattune.strategies import Strategy
 from wattune.values import digest
 
@@ -56,7 +57,7 @@ def test_a_tuned_model_is_quantised_with_its_adapters(
     assert alone.weights != system.weights
     before, _ = runner.builder.prepare(job(small, base, tuning))
     texts = [
-        [answer.text for answer in runner.pool.open(made).answer(small.train)]
+        [answer.text for answer in Session(made, runner.pool).answer(small.train)]
         for made in (before, system, alone)
     ]
     same = sum(one == other for one, other in zip(texts[0], texts[1], strict=True))
@@ -99,7 +100,7 @@ def test_pruned_layers_are_gone_and_healing_helps(runner: Any, small: Any, base:
     pruned, (bill,) = runner.builder.prepare(job(small, base, Prune(layers=(0,))))
     assert config_of(runner, pruned)["num_hidden_layers"] == 1
     assert bill.details == {"dropped": [0], "layers": 1}
-    assert runner.pool.open(pruned).answer([small.train[0]])[0].tokens_out > 0
+    assert (Session(pruned, runner.pool).answer([small.train[0]])[0].tokens_out or 0) > 0
     healed, bills = runner.builder.prepare(job(small, base, HEALED))
     assert [stage.strategy for stage in bills] == ["prune", "lora"]
     assert bills[0].key == bill.key  # dropped once, for both

@@ -13,6 +13,7 @@ from wattune import RAG, FullFineTuning, LoRA, Prompt, TreeRAG
 from wattune.builder import Builder, _inputs
 from wattune.errors import CannotRun
 from wattune.job import Job
+from wattune.session import Session
 from wattune.strategies.tuning import Tuning
 from wattune.values import digest
 
@@ -59,8 +60,8 @@ def test_tuning_learns_and_leaves_the_base_alone(
     assert bill.spent == bill.attributed
     assert bill.spent.duration_s > 0
     question = small.train[0]
-    (tuned,) = runner.pool.open(system).answer([question])
-    (plain,) = runner.pool.open(base).answer([question])
+    (tuned,) = Session(system, runner.pool).answer([question])
+    (plain,) = Session(base, runner.pool).answer([question])
     assert tuned.text != plain.text
 
 

@@ -1,0 +1,153 @@
+"""Pool: what is open in memory (weights, clients of endpoints, embedders), between sessions.
+
+Each opening is metered once, so that it can be charged to every run that needs it; and the work
+that all of them did is booked here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from .errors import ModelError
+from .measure.accounts.endpoint_energy import with_endpoint_energy
+from .measure.memory import available_memory_bytes, release_memory
+from .measure.meter import Meter
+from .measure.network import transferred_bytes
+from .measure.record import Phase
+from .measure.work import NO_WORK, Mark, Tally, Work
+from .models.account import Account
+from .models.endpoint import remote_kind
+from .models.fetch import resolve, resolve_folder
+from .models.local import LocalModel
+from .models.quantization import warm_up
+from .models.remote import RemoteModel
+from .models.served import Served
+from .stages import StageStore
+from .system import EndpointSystem, ModelRef, System
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .models.embedder import Embedder
+
+
+def model_folder(model: ModelRef) -> Path:
+    """Where the weights of a System lie; `ModelError` if they are no longer those it names."""
+    found = resolve(model.name, kind="causal_lm")
+    if found.revision != model.revision:
+        raise ModelError(
+            f"{model.name} has revision {found.revision} now and {model.revision} is wanted; run "
+            "the recipe again to use the new weights"
+        )
+    return found.folder
+
+
+class Pool:
+    """Open weights and embedders. One set of weights at a time: memory is what runs out first."""
+
+    def __init__(self, stages: StageStore, meter: Meter, seed: int = 0) -> None:
+        self.stages, self.meter, self.seed = stages, meter, seed
+        self.loads: dict[str, Phase] = {}
+        self._model: tuple[str, LocalModel | RemoteModel] | None = None
+        self._embedders: dict[str, Embedder] = {}
+        self.accounts: list[Account | Served] = []
+        self._warm = False
+
+    def model(self, system: System) -> LocalModel | RemoteModel:
+        """The System's weights, loaded unless they are those in memory; or the client of its
+        endpoint."""
+        key = "/".join(system.weights_key())
+        if self._model is not None and self._model[0] == key:
+            return self._model[1]
+        self.drop_model()
+        opened: LocalModel | RemoteModel
+        if isinstance(system, EndpointSystem):
+            kind = remote_kind(system.endpoint)
+            with self.meter.phase("load") as phase:
+                opened = kind(system.endpoint)
+        else:
+            folder = model_folder(system.model)
+            if not self._warm:
+                # The libraries import their code for a model when they first open and run one;
+                # a process pays for that once, and no run is charged for it.
+                with LocalModel.open(folder, available_bytes=available_memory_bytes()) as first:
+                    first.generate([[{"role": "user", "content": "Hello"}]] * 2, max_tokens=2)
+                self._warm = True
+            if system.quantization is not None:
+                warm_up(system.quantization)
+            with self.meter.phase("load") as phase:
+                opened = LocalModel.open(
+                    folder,
+                    weights=self.stages.folder(system.weights) if system.weights else None,
+                    adapters=[self.stages.folder(adapter) for adapter in system.adapters],
+                    available_bytes=available_memory_bytes(),
+                )
+        self.accounts.append(opened.account)
+        self._model = (key, opened)
+        self.loads[key] = phase.result
+        return opened
+
+    def drop_model(self) -> None:
+        """Free the weights in memory, before others are loaded or trained."""
+        if self._model is not None:
+            self._model[1].close()
+            self._model = None
+        release_memory()
+
+    def embedder(self, name: str) -> Embedder:
+        """An embedder by its name, opened once."""
+        if name not in self._embedders:
+            from .models.embedder import Embedder
+
+            folder = resolve_folder(name, kind="embedder")
+            if not self._embedders:  # as above: import first, meter then
+                with Embedder.open(folder) as first:
+                    first.encode_queries(["Hello"])
+            with self.meter.phase("load") as phase:
+                self._embedders[name] = Embedder.open(folder)
+            self.accounts.append(self._embedders[name].account)
+            self.loads[name] = phase.result
+        return self._embedders[name]
+
+    def mark(self) -> Mark:
+        """How much work was done until now, for `work_since`."""
+        return Mark(tuple(account.tally for account in self.accounts), transferred_bytes())
+
+    def work_since(self, mark: Mark) -> Work:
+        """The work that all models, embedders and trainings did since `mark`.
+
+        Not to be asked within a metered phase: the first time it counts, which takes seconds.
+        """
+        now = transferred_bytes()
+        before = itertools.chain(mark.tallies, itertools.repeat(Tally()))
+        done = (account.work(tally) for account, tally in zip(self.accounts, before, strict=False))
+        moved = 0 if now is None or mark.network_bytes is None else now - mark.network_bytes
+        return sum(done, NO_WORK).model_copy(update={"bytes_transferred": max(0, moved)})
+
+    def with_endpoints(self, phase: Phase, mark: Mark) -> Phase:
+        """`phase` with the energy of a managed endpoint, modelled from its tokens since `mark`."""
+        before = itertools.chain(mark.tallies, itertools.repeat(Tally()))
+        for account, tally in zip(self.accounts, before, strict=False):
+            if isinstance(account, Served) and account.managed and account.tally != tally:
+                work = account.work(tally)
+                phase = with_endpoint_energy(phase, work.tokens_in, work.tokens_out, account.energy)
+        return phase
+
+    def served(self) -> Counter[str]:
+        """How all requests to endpoints went until now; see `plain_counts`."""
+        counts = (account.counts for account in self.accounts if isinstance(account, Served))
+        return sum(counts, Counter())
+
+    def loads_of(self, system: System) -> list[Phase]:
+        """The metered openings this System answers with, whenever they happened."""
+        keys = ["/".join(system.weights_key())]
+        keys += [source.embedder for source in system.sources if source.type == "index"]
+        return [self.loads[key] for key in dict.fromkeys(keys) if key in self.loads]
+
+    def close(self) -> None:
+        """Free everything."""
+        self.drop_model()
+        self._embedders.clear()
+        release_memory()
