@@ -102,7 +102,7 @@ def test_notes_do_not_change_the_digest_and_all_else_does(tmp_path: Path) -> Non
         ("instrction: y", r'did you mean "instruction"'),
         ("shots:\n- question: x\n  answr: y", r":3: unknown key \"shots.0.answr\"; did you mean"),
         ("shots:\n- question: x", r":2: \"shots.0.answer\" is missing"),
-        ("shots: 3", r":1: \"shots\": input should be a valid tuple"),
+        ("shots: 3", r":1: \"shots\" takes a list"),
         ("decoding:\n  max_token: 4", r':2: unknown key "decoding.max_token"; did you mean "max_'),
         ("version: '2'", r":1: \"version\": input should be a valid integer"),
         ("version: 0", "greater than or equal to 1"),

@@ -37,13 +37,13 @@ def test_the_peak_is_within_the_phase() -> None:
     first = MemorySampler()
     first.start()
     block = np.ones(64 * MIB, dtype=np.uint8)
-    time.sleep(0.15)
+    time.sleep(3 * SAMPLE_SECONDS)
     del block
     release_memory()
     assert peak(first) >= base + 60 * MIB
     after = MemorySampler()
     after.start()
-    time.sleep(0.12)
+    time.sleep(3 * SAMPLE_SECONDS)
     assert peak(after) < base + 40 * MIB
 
 
@@ -52,11 +52,11 @@ def test_nested_samplers_each_see_their_own() -> None:
     outer, inner = MemorySampler(), MemorySampler()
     outer.start()
     block = np.ones(48 * MIB, dtype=np.uint8)
-    time.sleep(0.12)
+    time.sleep(3 * SAMPLE_SECONDS)
     del block
     release_memory()
     inner.start()
-    time.sleep(0.12)
+    time.sleep(3 * SAMPLE_SECONDS)
     low = peak(inner)
     assert peak(outer) >= low + 30 * MIB
 

@@ -217,7 +217,7 @@ def test_two_meters_at_once(world: Any) -> None:
 
 def test_figures_so_far_come_from_any_thread_and_leave_no_trace(world: Any) -> None:
     meter = world.meter()
-    with pytest.raises(RuntimeError, match="still open"):
+    with pytest.raises(RuntimeError, match="has not ended"):
         meter.phase("unopened").so_far()
     seen: list[Phase] = []
     with meter.phase("outer") as outer, meter.phase("inner") as inner:
