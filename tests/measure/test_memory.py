@@ -16,6 +16,7 @@ import pytest
 
 from wattune.measure import memory as memory_module
 from wattune.measure.memory import (
+    SAMPLE_SECONDS,
     MemorySampler,
     available_memory_bytes,
     cgroup_available_bytes,
