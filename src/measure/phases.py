@@ -137,9 +137,9 @@ def add_phases(phases: Iterable[Phase]) -> Phase:
     return Phase(
         duration_s=sum(phase.duration_s for phase in stretches),
         energy_j=sum_known(components),
-        exclusive_duration_s=_total(phase.exclusive_duration_s for phase in stretches),
-        exclusive_energy_j=_total(phase.exclusive_energy_j for phase in stretches),
-        net_energy_j=_total(phase.net_energy_j for phase in stretches),
+        exclusive_duration_s=known_total(phase.exclusive_duration_s for phase in stretches),
+        exclusive_energy_j=known_total(phase.exclusive_energy_j for phase in stretches),
+        net_energy_j=known_total(phase.net_energy_j for phase in stretches),
         components=components,
         utilisation=_utilisation(stretches),
         peak_memory_bytes=largest(phase.peak_memory_bytes for phase in stretches),
@@ -167,7 +167,7 @@ def _sum_of(name: str, stretches: list[Phase]) -> Energy:
     parts = [(p.components[name], p.duration_s) for p in stretches if name in p.components]
     energies = [energy for energy, _ in parts]
     weakest = max(energies, key=lambda energy: WEAKNESS.index(energy.provenance))
-    total = _total(energy.energy_j for energy in energies)
+    total = known_total(energy.energy_j for energy in energies)
     covered = sum(part.coverage * s for part, s in parts if part.energy_j is not None)
     seconds = sum(phase.duration_s for phase in stretches)
     return weakest.model_copy(
@@ -184,15 +184,15 @@ def _utilisation(stretches: list[Phase]) -> Utilisation:
     uses = [use for use, _ in each]
     return Utilisation(
         cpu_percent=_mean((use.cpu_percent, seconds) for use, seconds in each),
-        cpu_s=_total(use.cpu_s for use in uses),
+        cpu_s=known_total(use.cpu_s for use in uses),
         gpu_percent=_mean((use.gpu_percent, seconds) for use, seconds in each),
         memory_percent=largest(use.memory_percent for use in uses),
-        disk_read_bytes=_total(use.disk_read_bytes for use in uses),
-        disk_write_bytes=_total(use.disk_write_bytes for use in uses),
+        disk_read_bytes=known_total(use.disk_read_bytes for use in uses),
+        disk_write_bytes=known_total(use.disk_write_bytes for use in uses),
     )
 
 
-def _total(values: Iterable[Number | None]) -> Number | None:
+def known_total(values: Iterable[Number | None]) -> Number | None:
     """The sum, None where one of the values is not known."""
     total: Number | None = None
     for value in values:

@@ -10,16 +10,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar, get_args
 
 from ..errors import InputError
 from ..values import Value
-from .record import Energy, Phase, Provenance, Utilisation
+from .phases import WEAKNESS, known_total, largest
+from .record import Energy, Phase, Utilisation
 
-Number = TypeVar("Number", int, float)
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
-WEAKNESS: tuple[Provenance, ...] = get_args(Provenance)
-"""`Provenance` is declared from the strongest to the weakest."""
 
 
 class Launch(Value):
@@ -161,16 +158,18 @@ def _combined(ranks: Sequence[tuple[Launch, Phase]]) -> Phase:
     return slowest.model_copy(
         update={
             "energy_j": sum(known) if known else None,
-            "exclusive_energy_j": _total(p.exclusive_energy_j for p in measured.values())
+            "exclusive_energy_j": known_total(p.exclusive_energy_j for p in measured.values())
             if whole
             else None,
-            "net_energy_j": _total(p.net_energy_j for p in measured.values()) if whole else None,
+            "net_energy_j": known_total(p.net_energy_j for p in measured.values())
+            if whole
+            else None,
             "components": components,
             "utilisation": _utilisation([phase for _, phase in ranks], list(measured.values())),
-            "peak_memory_bytes": _largest(
-                _total(p.peak_memory_bytes for p in node) for node in nodes.values()
+            "peak_memory_bytes": largest(
+                known_total(p.peak_memory_bytes for p in node) for node in nodes.values()
             ),
-            "peak_gpu_memory_bytes": _largest(p.peak_gpu_memory_bytes for _, p in ranks),
+            "peak_gpu_memory_bytes": largest(p.peak_gpu_memory_bytes for _, p in ranks),
             "overlapped": any(phase.overlapped for _, phase in ranks),
             "error": next((f"rank {s.rank}: {p.error}" for s, p in ranks if p.error), None),
         }
@@ -198,7 +197,7 @@ def _sum(parts: Sequence[Energy]) -> Energy:
     same = len({part.tdp_w for part in parts}) == 1
     return weakest.model_copy(
         update={
-            "energy_j": _total(part.energy_j for part in parts),
+            "energy_j": known_total(part.energy_j for part in parts),
             "detail": "; ".join(dict.fromkeys(filter(None, told))),
             "tdp_w": weakest.tdp_w if same else None,
             "tdp_source": weakest.tdp_source if same else None,
@@ -212,27 +211,12 @@ def _utilisation(ranks: Sequence[Phase], measured: Sequence[Phase]) -> Utilisati
     machines = [phase.utilisation for phase in measured]
     return Utilisation(
         cpu_percent=_mean(use.cpu_percent for use in machines),
-        cpu_s=_total(use.cpu_s for use in processes),
+        cpu_s=known_total(use.cpu_s for use in processes),
         gpu_percent=_mean(use.gpu_percent for use in machines),
-        memory_percent=_largest(use.memory_percent for use in machines),
-        disk_read_bytes=_total(use.disk_read_bytes for use in processes),
-        disk_write_bytes=_total(use.disk_write_bytes for use in processes),
+        memory_percent=largest(use.memory_percent for use in machines),
+        disk_read_bytes=known_total(use.disk_read_bytes for use in processes),
+        disk_write_bytes=known_total(use.disk_write_bytes for use in processes),
     )
-
-
-def _total(values: Iterable[Number | None]) -> Number | None:
-    """The sum, or None where one of the values is not known."""
-    total: Number | None = None
-    for value in values:
-        if value is None:
-            return None
-        total = value if total is None else total + value
-    return total
-
-
-def _largest(values: Iterable[Number | None]) -> Number | None:
-    """The largest of the known values."""
-    return max((value for value in values if value is not None), default=None)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
