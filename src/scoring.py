@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import InputError
 from .measure.quality import (
     Item,
     Tools,
@@ -17,7 +16,6 @@ from .measure.quality import (
     rate,
     total,
 )
-from .measure.quality.custom import imported
 from .measure.record import Score, ScoredAnswer
 from .session import Answer
 from .tasks.examples import UNANSWERABLE
@@ -103,22 +101,11 @@ def ask_chat_model(factory: str, prompts: Sequence[str]) -> list[str | None]:
     """Replies of the LangChain chat model that ``package.module:factory`` makes, one a prompt;
     None for a call that failed. The `judge` of `Tools`.
 
-    Raises `InputError` where the factory cannot be imported, fails, or makes something else.
+    Raises `ModelError` where the factory cannot be imported, fails, or makes something else.
     """
-    from langchain_core.language_models import BaseChatModel
+    from .models.langchain_chat import chat_model
 
-    make = imported(factory)
-    try:
-        model = make()
-    except Exception as error:  # someone else's function may fail in any way
-        raise InputError(
-            f'the judge "{factory}" cannot be made ({type(error).__name__}: {error})'
-        ) from error
-    if not isinstance(model, BaseChatModel):
-        raise InputError(
-            f'the judge "{factory}" made an object of type {type(model).__name__}; a LangChain '
-            "chat model (langchain_core's BaseChatModel) is expected"
-        )
+    model = chat_model(factory)
     replies: list[Any] = model.batch(list(prompts), return_exceptions=True)
     return [None if isinstance(reply, Exception) else str(reply.text) for reply in replies]
 

@@ -17,18 +17,6 @@ import wattune as wt
 Wattune = Callable[..., Any]
 
 
-@pytest.fixture
-def recipe(tmp_path: Path, task_folder: Path, chat_model: Path) -> Path:
-    path = tmp_path / "duo.yaml"
-    path.write_text(
-        f"task: {task_folder.name}\nmodel: {chat_model}\nplace: FRA\nlatency_questions: 1\n"
-        "baseline_s: 0\ndecoding: {max_tokens: 4}\n"
-        "runs:\n  zero-shot: []\n  few-shot: [{prompt: {shots: 2}}]\n",
-        encoding="utf-8",
-    )
-    return path
-
-
 def test_the_ledger_counts_runs_questions_and_what_failed(wattune: Wattune, recipe: Path) -> None:
     assert wattune("compare", recipe, "baseline_s=0.2", "--no-progress").code == 0
     runs = "runs={many: [{prompt: {shots: 60}}]}"

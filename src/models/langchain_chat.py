@@ -41,11 +41,13 @@ def chat_model(factory: str) -> BaseChatModel:
     try:
         model = make()
     except Exception as error:  # someone else's function may fail in any way
-        raise ModelError(f'langchain "{factory}" failed ({type(error).__name__})') from None
+        raise ModelError(
+            f'the chat model "{factory}" cannot be made: it failed ({type(error).__name__})'
+        ) from None
     if not isinstance(model, BaseChatModel):
         raise ModelError(
-            f'langchain "{factory}" made an object of type {type(model).__name__}; a chat model '
-            "(langchain_core's BaseChatModel) is expected"
+            f'the chat model "{factory}": that made an object of type {type(model).__name__}; a '
+            "LangChain chat model (langchain_core's BaseChatModel) is expected"
         )
     return model
 

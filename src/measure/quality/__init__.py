@@ -10,7 +10,6 @@ from .registry import (
     metric_of,
     needs_of,
     rate,
-    score,
     scorer_digest,
     total,
 )
@@ -41,7 +40,6 @@ __all__ = [
     "rate",
     "refused",
     "rouge_l",
-    "score",
     "scorer_digest",
     "token_f1",
     "total",

@@ -106,12 +106,3 @@ def better(name: str) -> Literal["higher", "lower"]:
 def scorer_digest(metrics: Iterable[str], embedder: str = "") -> str:
     """Digest of how answers were scored; `embedder` is the model's name where one is used."""
     return digest([SCORER_VERSION, sorted(set(metrics)), embedder])
-
-
-def score(text: str, golds: Sequence[str], metrics: Sequence[str]) -> dict[str, float | None]:
-    """Those of the named metrics that look at one answer's text alone.
-
-    Raises `InputError` for a metric that is not known.
-    """
-    check_metrics(metrics)
-    return {name: METRICS[name](text, golds) for name in metrics if name in METRICS}
