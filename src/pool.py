@@ -25,7 +25,7 @@ from .models.quantization import warm_up
 from .models.remote import RemoteModel
 from .models.served import Served
 from .stages import StageStore
-from .system import EndpointSystem, ModelRef, System
+from .system import Decoding, EndpointSystem, ModelRef, System
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,9 @@ class Pool:
                 # The libraries import their code for a model when they first open and run one;
                 # a process pays for that once, and no run is charged for it.
                 with LocalModel.open(folder, available_bytes=available_memory_bytes()) as first:
-                    first.generate([[{"role": "user", "content": "Hello"}]] * 2, max_tokens=2)
+                    first.generate(
+                        [[{"role": "user", "content": "Hello"}]] * 2, Decoding(max_tokens=2)
+                    )
                 self._warm = True
             if system.quantization is not None:
                 warm_up(system.quantization)

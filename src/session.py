@@ -24,10 +24,7 @@ from .tasks.task import Example
 from .values import Value
 
 if TYPE_CHECKING:
-    from .models.generation import Reply
-
-Told = Callable[[int, int], None]
-"""Told how many of how many questions are answered."""
+    from .models.generation import Reply, Told
 
 
 class Answer(Value):
@@ -103,24 +100,21 @@ class Session:
         return rendered
 
     def generate(
-        self, messages: Sequence[list[Message]], progress: Callable[[int], None] | None = None
+        self, messages: Sequence[list[Message]], told: Told | None = None
     ) -> Sequence[Reply]:
-        """What the model writes to each chat, decoded as the System says."""
-        decoding = self.system.decoding
-        return self._pool.model(self.system).generate(
-            messages,
-            max_tokens=decoding.max_tokens,
-            temperature=decoding.temperature,
-            top_p=decoding.top_p,
-            stop=decoding.stop,
-            seed=self._pool.seed,
-            progress=progress,
-        )
+        """What the model writes to each chat, decoded as the System says.
+
+        `told` is called with the number of a chat and its reply as soon as that is there.
+        """
+        model = self._pool.model(self.system)
+        return model.generate(messages, self.system.decoding, seed=self._pool.seed, told=told)
 
     def answer(
-        self, questions: Sequence[Example | str], progress: Told | None = None
+        self,
+        questions: Sequence[Example | str],
+        progress: Callable[[int, int], None] | None = None,
     ) -> list[Answer]:
-        """Answers in the order of the questions."""
+        """Answers in the order of the questions; `progress` is told how many of how many."""
         examples = [
             q if isinstance(q, Example) else Example(id="", question=q, answers=())
             for q in questions
@@ -128,9 +122,9 @@ class Session:
         rendered = self.render(examples)
         done = 0
 
-        def told(more: int) -> None:
+        def told(number: int, reply: Reply) -> None:
             nonlocal done
-            done += more
+            done += 1
             if progress is not None:
                 progress(done, len(examples))
 

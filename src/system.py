@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from .endpoint_ref import EndpointRef
 from .errors import CannotRun
@@ -36,13 +36,37 @@ class Quantization(Value):
     group_size: int | None = None
 
 
+Stop = Annotated[str, Field(min_length=1)]
+
+
 class Decoding(Value):
-    """How an answer is written: greedy at temperature 0, at most `max_tokens`, cut at a stop."""
+    """How an answer is written: greedy at temperature 0, at most `max_tokens`, cut at a stop.
+
+    Otherwise drawn from the `top_k` likeliest tokens (0: all), and of those from the likeliest that
+    together reach `top_p`. With `samples` above 1 a question is answered so often and the most
+    frequent answer counts. With `choices` the answer is one of them, whatever the model would have
+    said. `context_tokens` bounds the prompt: passages that do not fit are left out, the last first.
+    """
 
     max_tokens: int = Field(default=24, ge=1, le=4096)
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    top_k: int = Field(default=0, ge=0)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
-    stop: tuple[str, ...] = ("\n",)
+    stop: tuple[Stop, ...] = ("\n",)
+    samples: int = Field(default=1, ge=1, le=64)
+    choices: tuple[Stop, ...] = ()
+    context_tokens: int | None = Field(default=None, ge=16)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Decoding:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"samples is {self.samples} and temperature 0: all would be the same; give a "
+                "temperature, such as 0.7"
+            )
+        if len(set(self.choices)) < len(self.choices):
+            raise ValueError("each of choices once")
+        return self
 
 
 class ShotsSource(Value):

@@ -16,6 +16,7 @@ from .generation import Reply
 if TYPE_CHECKING:
     from ..endpoint_ref import EndpointRef
     from ..prompt import Message
+    from ..system import Decoding
 
 
 class Broken(Exception):
@@ -122,26 +123,24 @@ def _read(form: type[Any], body: bytes) -> Any:
 def fields(
     ref: EndpointRef,
     messages: Sequence[Message],
-    *,
-    max_tokens: int,
-    temperature: float,
-    top_p: float,
-    stop: Sequence[str],
+    decoding: Decoding,
     seed: int,
 ) -> dict[str, Any]:
     """The fields of one request; those that are None are not sent.
 
-    What does nothing is left out, for not every server knows every field. `extra` wins.
+    What does nothing is left out, for not every server knows every field (`top_k` is none of
+    OpenAI's, but vLLM and others have it). `extra` wins.
     """
-    drawn = temperature > 0
+    drawn = decoding.temperature > 0
     return {
         "model": ref.model,
         "messages": [dict(message) for message in messages],
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_p": top_p if drawn and top_p < 1 else None,
+        "max_tokens": decoding.max_tokens,
+        "temperature": decoding.temperature,
+        "top_p": decoding.top_p if drawn and decoding.top_p < 1 else None,
+        "top_k": decoding.top_k if drawn and decoding.top_k else None,
         "seed": seed if drawn else None,
-        "stop": list(stop) or None,
+        "stop": list(decoding.stop) or None,
         "stream": ref.stream or None,
         "stream_options": {"include_usage": True} if ref.stream else None,
         **ref.extra,

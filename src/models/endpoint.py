@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..endpoint_ref import EndpointRef
     from ..prompt import Message
+    from ..system import Decoding
 
 
 def read_key(ref: EndpointRef) -> SecretStr | None:
@@ -53,8 +54,8 @@ class EndpointModel(RemoteModel):
         )
         super().__init__(ref)
 
-    def _request(self, chat: list[Message], **decoding: Any) -> dict[str, Any]:
-        return fields(self.ref, chat, **decoding)
+    def _request(self, chat: list[Message], decoding: Decoding, seed: int) -> dict[str, Any]:
+        return fields(self.ref, chat, decoding, seed)
 
     async def _ask(self, request: dict[str, Any]) -> Completion:
         import httpx

@@ -138,11 +138,12 @@ def _fill(entry: CatalogueEntry, folder: Path, work: Path, say: Progress) -> Non
 
 
 def _check_probe(name: str, probe: tuple[str, str], folder: Path) -> None:
+    from ..system import Decoding
     from .local import LocalModel
 
     question, expected = probe
     with LocalModel.open(folder, dtype="float32", device="cpu") as model:
-        (found,) = model.generate([[{"role": "user", "content": question}]], max_tokens=24)
+        (found,) = model.generate([[{"role": "user", "content": question}]], Decoding(stop=()))
     if found.text != expected:
         raise ModelError(
             f'{name}: converted, it answers "{question}" with "{found.text}", expected '

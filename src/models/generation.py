@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..measure.work import Tally
-from ..values import Value
+from ..values import Value, canonical_json
 
 if TYPE_CHECKING:
     import torch
+
+    from ..prompt import Message
+    from ..system import Decoding
 
 
 WORTH_SHARING = 16
@@ -36,11 +40,26 @@ class Reply(Value):
     failed: str = ""
 
 
+Told = Callable[[int, Reply], None]
+"""Told the number of a chat and its reply, as soon as that is there; in any order."""
+
+
 class Generation(Reply):
     """What a model of this machine wrote: its tokens are known."""
 
     tokens_in: int
     tokens_out: int
+
+
+def repeats(messages: Sequence[Sequence[Message]]) -> list[int]:
+    """How many equal chats stand before each: what tells the samples of one question apart."""
+    seen: Counter[str] = Counter()
+    numbers = []
+    for chat in messages:
+        key = canonical_json(chat)
+        numbers.append(seen[key])
+        seen[key] += 1
+    return numbers
 
 
 def tally_texts(made: Sequence[Generation]) -> Tally:
@@ -107,19 +126,17 @@ def check_window(prompts: Sequence[Sequence[int]], max_tokens: int, window: int 
             )
 
 
-def generation_settings(
-    max_tokens: int, temperature: float, top_p: float, ends: frozenset[int], pad: int
-) -> Any:
+def generation_settings(decoding: Decoding, ends: frozenset[int], pad: int) -> Any:
     """transformers' settings: greedy at temperature 0, and no penalties that nobody asked for."""
     from transformers import GenerationConfig
 
     drawn: dict[str, Any] = {}
-    if temperature > 0:
-        drawn = {"temperature": temperature, "top_p": top_p, "top_k": 0}
+    if decoding.temperature > 0:
+        drawn = {name: getattr(decoding, name) for name in ("temperature", "top_k", "top_p")}
     settings: Any = GenerationConfig
     return settings(
-        max_new_tokens=max_tokens,
-        do_sample=temperature > 0,
+        max_new_tokens=decoding.max_tokens,
+        do_sample=decoding.temperature > 0,
         eos_token_id=sorted(ends) or None,
         pad_token_id=pad,
         **drawn,

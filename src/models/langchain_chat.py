@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     from ..endpoint_ref import EndpointRef
     from ..prompt import Message
+    from ..system import Decoding
 
 FIELDS = {
     "max_tokens": ("max_tokens", "max_output_tokens", "num_predict", "max_new_tokens"),
     "temperature": ("temperature",),
+    "top_k": ("top_k",),
     "top_p": ("top_p",),
     "seed": ("seed",),
 }
@@ -59,17 +61,19 @@ class LangchainModel(RemoteModel):
         self._model = chat_model(str(ref.langchain))
         super().__init__(ref)
 
-    def _request(self, chat: list[Message], **decoding: Any) -> dict[str, Any]:
+    def _request(self, chat: list[Message], decoding: Decoding, seed: int) -> dict[str, Any]:
+        settings = {**decoding.plain(), "seed": seed}
         known = type(self._model).model_fields
         changes = {
-            name: decoding[setting]
+            name: settings[setting]
             for setting, names in FIELDS.items()
+            if settings[setting] or setting != "top_k"
             for name in [next((name for name in names if name in known), None)]
-            if name and (setting in ("max_tokens", "temperature") or decoding["temperature"] > 0)
+            if name and (setting in ("max_tokens", "temperature") or decoding.temperature > 0)
         }
         # Without a change the very model: some count their calls.
         model = self._model.model_copy(update=changes) if changes else self._model
-        return {"model": model, "messages": chat, "stop": decoding["stop"] or None}
+        return {"model": model, "messages": chat, "stop": list(decoding.stop) or None}
 
     async def _ask(self, request: dict[str, Any]) -> Completion:
         from langchain_core.messages import convert_to_messages

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CannotRun, InputError
+from ..errors import CannotRun
 from .account import Account
 from .chat import chat_ids
 from .devices import (
@@ -36,6 +36,8 @@ from .quiet import quiet_peft, quiet_transformers
 
 if TYPE_CHECKING:
     from ..prompt import Message
+    from ..system import Decoding
+    from .generation import Told
 
 __all__ = ["LocalModel", "open_tokenizer"]
 
@@ -154,15 +156,12 @@ class LocalModel:
     def generate(
         self,
         messages: Sequence[list[Message]],
+        decoding: Decoding,
         *,
-        max_tokens: int,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: Sequence[str] = (),
         seed: int = 0,
         batch_tokens: int = BATCH_TOKENS,
         batch_rows: int = BATCH_ROWS,
-        progress: Callable[[int], None] | None = None,
+        told: Told | None = None,
     ) -> list[Generation]:
         """Write one answer to each chat, in the order given.
 
@@ -170,16 +169,12 @@ class LocalModel:
         `seed`. A row ends at an end token or when a string of `stop` stands in its text after the
         first character that is not white space; the text is cut before it and stripped. Only
         these arguments decide: penalties that a model's maker recommends are not applied.
-        `progress` is called after each batch with the number of answers it gave. Raises
-        `InputError` when a prompt with its answer would not fit the context window.
+        Raises `InputError` when a prompt with its answer would not fit the context window.
         """
-        if max_tokens < 1:
-            raise InputError(f"max_tokens is {max_tokens}; it must be at least 1")
-        if any(not text for text in stop):
-            raise InputError("a stop string is empty; every stop string needs a character")
+        max_tokens, stop = decoding.max_tokens, decoding.stop
         prompts = [self.encode_chat(chat) for chat in messages]
         check_window(prompts, max_tokens, self.context_window)
-        settings = generation_settings(max_tokens, temperature, top_p, self._ends, self._pad)
+        settings = generation_settings(decoding, self._ends, self._pad)
         waiting = plan_batches(
             [len(prompt) for prompt in prompts],
             max_tokens=max_tokens,
@@ -205,8 +200,9 @@ class LocalModel:
                     f"{len(prompts[batch[0]])} tokens; choose a smaller model or shorter prompts"
                 )
             answers.update(zip(batch, written, strict=True))
-            if progress is not None:
-                progress(len(batch))
+            for number, reply in zip(batch, written, strict=True):
+                if told is not None:
+                    told(number, reply)
         if shared is not None:  # the first prompt paid for what the others reused
             answers[0] = answers[0].model_copy(update={"tokens_reused": 0})
         made = [answers[index] for index in range(len(prompts))]

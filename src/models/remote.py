@@ -14,18 +14,19 @@ import random
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError
+from ..errors import CannotRun, ModelError
 from .completion import Broken, Completion, cut
-from .generation import Reply
+from .generation import Reply, Told, repeats
 from .pace import MAX_WAIT_S, Pace, back_off
 from .served import Served
 
 if TYPE_CHECKING:
     from ..endpoint_ref import EndpointRef
     from ..prompt import Message
+    from ..system import Decoding
 
 PASSING = {408: "time-out", 409: "conflict", 425: "too early", 429: "too many requests"}
 FATAL = {
@@ -59,7 +60,7 @@ class RemoteModel(ABC):
         self._thread.start()
 
     @abstractmethod
-    def _request(self, chat: list[Message], **decoding: Any) -> dict[str, Any]:
+    def _request(self, chat: list[Message], decoding: Decoding, seed: int) -> dict[str, Any]:
         """All that `_ask` needs for one question; its stop strings under "stop"."""
 
     @abstractmethod
@@ -73,28 +74,31 @@ class RemoteModel(ABC):
     def generate(
         self,
         messages: Sequence[list[Message]],
+        decoding: Decoding,
         *,
-        max_tokens: int,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: Sequence[str] = (),
         seed: int = 0,
-        progress: Callable[[int], None] | None = None,
+        told: Told | None = None,
     ) -> list[Reply]:
         """Ask for one answer to each chat; in the order given, those without one marked `failed`.
 
-        `seed` grows by 1 with each chat, so that equal chats may be answered differently. Raises
-        `ModelError` for what concerns every question, and `CannotRun` where more than
+        `seed` grows by 1 with each equal chat, so that they may be answered differently. Raises
+        `ModelError` for what concerns every question, and `CannotRun` for `choices`, which only a
+        model of this machine can be held to, and `CannotRun` where more than
         `FAILED_SHARE` of the questions asked until now have no answer.
         """
-        drawn = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
+        if decoding.choices:
+            raise CannotRun(
+                f"{self.ref.name} is asked through an endpoint, which cannot be held to "
+                "`choices`; ask for one of them in the prompt, or take a model of this machine"
+            )
         requests = [
-            self._request(chat, **drawn, stop=list(stop), seed=seed + number)
-            for number, chat in enumerate(messages)
+            self._request(chat, decoding, seed + number)
+            for chat, number in zip(messages, repeats(messages), strict=True)
         ]
         self.account.counts["questions"] += len(requests)
-        told = progress or (lambda more: None)
-        asking = asyncio.run_coroutine_threadsafe(self._all(requests, stop, told), self._loop)
+        asking = asyncio.run_coroutine_threadsafe(
+            self._all(requests, decoding.stop, told or (lambda number, reply: None)), self._loop
+        )
         try:
             return asking.result()
         except BaseException:  # Ctrl-C above all: what is under way is given up
@@ -102,7 +106,7 @@ class RemoteModel(ABC):
             raise
 
     async def _all(
-        self, requests: Sequence[dict[str, Any]], stop: Sequence[str], told: Callable[[int], None]
+        self, requests: Sequence[dict[str, Any]], stop: Sequence[str], told: Told
     ) -> list[Reply]:
         made: dict[int, Reply] = {}
         waiting = iter(enumerate(requests))
@@ -110,7 +114,7 @@ class RemoteModel(ABC):
         async def work() -> None:
             for number, request in waiting:
                 made[number] = await self._answer(request, stop)
-                told(1)
+                told(number, made[number])
 
         workers = [asyncio.ensure_future(work()) for _ in requests[: self.ref.concurrency]]
         try:

@@ -11,6 +11,7 @@ import torch
 from wattune.errors import CannotRun, ModelError
 from wattune.models.local import LocalModel
 from wattune.models.quiet import quiet_peft
+from wattune.system import Decoding
 
 if TYPE_CHECKING:
     from wattune.prompt import Message
@@ -68,7 +69,7 @@ def test_an_adapter_is_merged_into_the_weights(tiny: Path, tmp_path: Path) -> No
         assert torch.allclose(logits(model), expected, atol=1e-4)
         # As opened it can be tuned further: merging alone would leave it frozen.
         assert all(weight.requires_grad for weight in model.model.parameters())
-        model.generate(CHATS, max_tokens=3)
+        model.generate(CHATS, Decoding(max_tokens=3, stop=()))
 
 
 def test_adapters_are_applied_one_after_another(tiny: Path, tmp_path: Path) -> None:
@@ -108,11 +109,11 @@ def test_prompt_tuning_stays_wrapped_and_batches_equal_one_by_one(
         tiny, adapters=[tmp_path / "prompt"], dtype="float32", device="cpu"
     ) as model:
         assert torch.allclose(logits(model), expected, atol=1e-4)
-        together = model.generate(CHATS, max_tokens=8)
-        alone = [model.generate([chat], max_tokens=8)[0] for chat in CHATS]
+        together = model.generate(CHATS, Decoding(max_tokens=8, stop=()))
+        alone = [model.generate([chat], Decoding(max_tokens=8, stop=()))[0] for chat in CHATS]
     assert together == alone
     with LocalModel.open(tiny, dtype="float32", device="cpu") as base:
-        assert base.generate(CHATS, max_tokens=8) != together
+        assert base.generate(CHATS, Decoding(max_tokens=8, stop=())) != together
 
 
 def test_nothing_can_follow_an_adapter_that_cannot_be_merged(tiny: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from wattune.measure.work import Work
 from wattune.models.endpoint import EndpointModel
 from wattune.models.pace import MAX_WAIT_S, Pace, back_off, retry_after
 from wattune.models.served import plain_counts
+from wattune.system import Decoding
 
 KEY = "sk-T0pS3cr3t-7f3a9c"
 Open = Callable[..., EndpointModel]
@@ -49,7 +50,9 @@ def opened(chat_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
 
 def test_a_request_holds_what_was_asked_for_and_the_key(chat_server: Any, opened: Open) -> None:
     model = opened(extra={"max_tokens": None, "max_completion_tokens": 9})
-    said = model.generate(chats(2), max_tokens=5, temperature=0.5, top_p=0.9, stop=("\n",), seed=7)
+    said = model.generate(
+        chats(2), Decoding(max_tokens=5, temperature=0.5, top_p=0.9, stop=("\n",)), seed=7
+    )
     assert [one.text for one in said] == ["jetty 1"] * 2
     assert sorted(body.pop("seed") for body in chat_server.asked) == [7, 8]
     assert sorted(body.pop("messages")[0]["content"] for body in chat_server.asked) == [
@@ -69,7 +72,7 @@ def test_a_request_holds_what_was_asked_for_and_the_key(chat_server: Any, opened
         }
     )
     assert chat_server.keys == [f"Bearer {KEY}"] * 2
-    opened(key_env=None).generate(chats(), max_tokens=5)
+    opened(key_env=None).generate(chats(), Decoding(max_tokens=5, stop=()))
     assert chat_server.keys[-1] is None
     assert set(chat_server.asked[-1]) == {"path", "model", "messages", "max_tokens", "temperature"}
 
@@ -78,16 +81,16 @@ def test_tokens_are_those_that_the_server_tells_and_else_unknown(
     chat_server: Any, opened: Open
 ) -> None:
     model = opened()
-    assert model.generate(chats(3), max_tokens=5)[0].tokens_in == 10
+    assert model.generate(chats(3), Decoding(max_tokens=5, stop=()))[0].tokens_in == 10
     before = model.account.tally
     assert model.account.work() == Work(tokens_in=30, tokens_out=6)
     usage = {"prompt_tokens": 8, "completion_tokens": 1,
              "prompt_tokens_details": {"cached_tokens": 6}}  # fmt: skip
     cached = {"choices": [{"message": {"content": "x"}}], "usage": usage}
     chat_server.replies = [chat_server.send(json.dumps(cached))]
-    assert model.generate(chats(), max_tokens=5)[0].tokens_reused == 6
+    assert model.generate(chats(), Decoding(max_tokens=5, stop=()))[0].tokens_reused == 6
     chat_server.replies = [chat_server.say("jetty 2", usage=False)]
-    silent = model.generate(chats(), max_tokens=5)[0]
+    silent = model.generate(chats(), Decoding(max_tokens=5, stop=()))[0]
     assert (silent.text, silent.tokens_in, silent.tokens_out) == ("jetty 2", None, None)
     assert model.account.work(before) == Work(tokens_in=None, tokens_out=None, tokens_reused=6)
     assert model.account.counts["without_token_counts"] == 1
@@ -95,7 +98,7 @@ def test_tokens_are_those_that_the_server_tells_and_else_unknown(
 
 def test_answers_are_cut_as_local_ones_are(chat_server: Any, opened: Open) -> None:
     chat_server.replies = [chat_server.say("\n jetty 4 \nAnd more")]
-    assert opened().generate(chats(), max_tokens=9, stop=("\n",))[0].text == "jetty 4"
+    assert opened().generate(chats(), Decoding(max_tokens=9, stop=("\n",)))[0].text == "jetty 4"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_what_may_pass_is_tried_again_and_counted(
 ) -> None:
     chat_server.replies = [fault(chat_server), fault(chat_server)]
     model = opened(timeout_s=0.3, concurrency=1)
-    said = model.generate(chats(2), max_tokens=5)
+    said = model.generate(chats(2), Decoding(max_tokens=5, stop=()))
     assert [(one.text, one.failed) for one in said] == [("jetty 1", "")] * 2
     counts = plain_counts(model.account.counts)
     assert counts["reasons"] == {reason: 2}
@@ -137,7 +140,7 @@ def test_a_stream_tells_the_time_to_its_first_token_and_a_cut_one_is_asked_again
     model = opened(stream=True)
     cut = chat_server.stream(["jet"], whole=False)
     chat_server.replies = [cut, chat_server.stream(["", "jetty", " 3"])]
-    made = model.generate(chats(), max_tokens=5)[0]
+    made = model.generate(chats(), Decoding(max_tokens=5, stop=()))[0]
     assert (made.text, made.tokens_in, made.tokens_out) == ("jetty 3", 10, 2)
     assert made.first_token_s is not None
     assert made.first_token_s > 0
@@ -150,14 +153,14 @@ def test_an_empty_answer_is_asked_for_once_more_without_stop_strings(
 ) -> None:
     model = opened()
     chat_server.replies = [chat_server.say(""), chat_server.say("\njetty 5\nBecause")]
-    made = model.generate(chats(), max_tokens=9, stop=("\n",))[0]
+    made = model.generate(chats(), Decoding(max_tokens=9, stop=("\n",)))[0]
     assert (made.text, made.failed) == ("jetty 5", "")
     assert ["stop" in body for body in chat_server.asked] == [True, False]
     assert model.account.tally.tokens_in == 20  # both were read
     chat_server.replies = [chat_server.say(None), chat_server.say("")]
-    assert model.generate(chats(), max_tokens=9)[0].failed == ""
+    assert model.generate(chats(), Decoding(max_tokens=9, stop=()))[0].failed == ""
     chat_server.replies = [chat_server.say("", ended="length")]  # its thoughts took all the tokens
-    assert model.generate(chats(), max_tokens=9)[0].text == ""
+    assert model.generate(chats(), Decoding(max_tokens=9, stop=()))[0].text == ""
     assert len(chat_server.asked) == 5
     assert model.account.counts["failed"] == 0
 
@@ -172,7 +175,7 @@ def test_what_concerns_every_question_ends_the_run_at_once(
     chat_server.usual = chat_server.send(f"no {KEY}", code, Location="http://127.0.0.1:9/")
     model = opened(concurrency=1)
     with pytest.raises(ModelError, match=words):
-        model.generate(chats(50), max_tokens=5)
+        model.generate(chats(50), Decoding(max_tokens=5, stop=()))
     assert len(chat_server.asked) == 1
 
 
@@ -181,7 +184,7 @@ def test_answers_that_came_are_kept_while_few_are_missing(chat_server: Any, open
     refusal = chat_server.send('{"error": {"message": "too  long\x07"}}', 400)
     chat_server.replies = [refusal, *[chat_server.send("{}", 500)] * 2]
     told: list[int] = []
-    said = model.generate(chats(30), max_tokens=5, progress=told.append)
+    said = model.generate(chats(30), Decoding(max_tokens=5, stop=()), told=told.append)
     assert [one.text for one in said] == ["", "", *["jetty 1"] * 28]
     assert "too long" in said[0].failed
     assert said[1].failed == "the server failed (HTTP 500)"
@@ -190,13 +193,13 @@ def test_answers_that_came_are_kept_while_few_are_missing(chat_server: Any, open
     assert model.account.counts["failed"] == 2
     chat_server.usual = refusal
     with pytest.raises(CannotRun, match=r"5 of 40 questions have no answer, more than 10%"):
-        model.generate(chats(10), max_tokens=5)
+        model.generate(chats(10), Decoding(max_tokens=5, stop=()))
 
 
 def test_a_long_rest_is_not_waited_for(chat_server: Any, opened: Open) -> None:
     chat_server.usual = chat_server.send("", 429, Retry_After="7200")
     with pytest.raises(CannotRun, match="and it asks for 7200 s of rest"):
-        opened().generate(chats(), max_tokens=5)
+        opened().generate(chats(), Decoding(max_tokens=5, stop=()))
     assert len(chat_server.asked) == 1
 
 
@@ -205,7 +208,7 @@ def test_a_server_that_is_not_there_is_told_after_bounded_tries(opened: Open) ->
         held.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         model = opened(endpoint=f"http://127.0.0.1:{held.getsockname()[1]}/v1", max_retries=2)
         with pytest.raises(CannotRun, match=r"no connection; is the server running\?"):
-            model.generate(chats(), max_tokens=5)
+            model.generate(chats(), Decoding(max_tokens=5, stop=()))
         assert model.account.counts["requests"] == 3
 
 
@@ -217,7 +220,7 @@ def test_as_many_questions_are_under_way_as_asked_for(chat_server: Any, opened: 
         chat_server.say("yes")(handler)
 
     chat_server.replies = [meet] * 9
-    assert len(opened(concurrency=3).generate(chats(9), max_tokens=5)) == 9
+    assert len(opened(concurrency=3).generate(chats(9), Decoding(max_tokens=5, stop=()))) == 9
     assert chat_server.most == 3
 
 
@@ -253,10 +256,10 @@ def test_the_key_is_in_no_answer_no_error_and_no_log(
     caplog.set_level(logging.DEBUG)
     model = opened()
     chat_server.replies = [chat_server.say(f"the key is {KEY}")]
-    assert model.generate(chats(), max_tokens=5)[0].text == "the key is [key]"
+    assert model.generate(chats(), Decoding(max_tokens=5, stop=()))[0].text == "the key is [key]"
     chat_server.usual = chat_server.send(f'{{"error": "bad key {KEY[:9]}***"}}', 400, X_Key="no")
     with pytest.raises(CannotRun) as caught:
-        model.generate(chats(), max_tokens=5)
+        model.generate(chats(), Decoding(max_tokens=5, stop=()))
     chain = [caught.value, caught.value.__cause__, caught.value.__context__]
     shown = caplog.text + repr(vars(model)) + "".join(map(repr, chain))
     assert KEY[:6] not in shown

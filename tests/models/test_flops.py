@@ -17,6 +17,7 @@ from wattune.models.quiet import quiet_peft
 from wattune.peft.adapters import LoraSettings, add_lora
 from wattune.peft.batches import TokenisedExample
 from wattune.peft.trainer import TrainingSettings, train
+from wattune.system import Decoding
 
 if TYPE_CHECKING:
     from wattune.prompt import Message
@@ -50,7 +51,7 @@ def test_generation_is_worth_what_torch_counts(
     model: LocalModel, instruction: str, options: dict[str, Any]
 ) -> None:
     def run() -> None:
-        model.generate(chats(instruction), max_tokens=9, **options)
+        model.generate(chats(instruction), Decoding(max_tokens=9, stop=()), **options)
 
     counted = count_flops(run)
     work = model.account.work()
@@ -73,7 +74,7 @@ def test_a_wrapped_adapters_own_tokens_are_counted(tiny: Path, tmp_path: Path) -
     with quiet_peft():
         get_peft_model(base, kind).save_pretrained(str(tmp_path))
     with LocalModel.open(tiny, adapters=[tmp_path], dtype="float32", device="cpu") as model:
-        counted = count_flops(lambda: model.generate(chats(), max_tokens=6))
+        counted = count_flops(lambda: model.generate(chats(), Decoding(max_tokens=6, stop=())))
         tally = model.account.tally
     assert model.account.work().flops == counted  # and it may be asked once closed
     assert tally.positions >= tally.tokens_in + 5 * len(QUESTIONS)
@@ -81,7 +82,7 @@ def test_a_wrapped_adapters_own_tokens_are_counted(tiny: Path, tmp_path: Path) -
 
 
 def test_what_others_read_is_reused(model: LocalModel) -> None:
-    made = model.generate(chats(INSTRUCTION), max_tokens=3)
+    made = model.generate(chats(INSTRUCTION), Decoding(max_tokens=3, stop=()))
     assert made[0].tokens_reused == 0  # it paid
     (reused,) = {one.tokens_reused for one in made[1:]}
     assert 16 < reused < min(one.tokens_in for one in made)
@@ -104,7 +105,7 @@ def test_a_batch_that_did_not_fit_is_counted_once(
     def tallied(write: Any) -> Tally:
         monkeypatch.setattr(LocalModel, "_write", write)
         mark = model.account.tally
-        model.generate(chats(), max_tokens=4)
+        model.generate(chats(), Decoding(max_tokens=4, stop=()))
         return model.account.tally - mark
 
     original = LocalModel._write

@@ -13,6 +13,7 @@ from wattune.errors import ModelError
 from wattune.models.gguf import convert_gguf
 from wattune.models.loading import open_tokenizer
 from wattune.models.local import LocalModel
+from wattune.system import Decoding
 
 
 def write_gguf(path: Path, tiny: Path, *, rule: str = "smollm", eos: int = 1) -> dict[str, Any]:
@@ -99,7 +100,9 @@ def test_weights_tokenizer_and_template_come_out_whole(
         assert np.array_equal(found[name], weight), name
     assert "quantization_config" not in json.loads((tmp_path / "out" / "config.json").read_text())
     with LocalModel.open(tmp_path / "out", dtype="float32", device="cpu") as model:
-        (answer,) = model.generate([[{"role": "user", "content": "north?"}]], max_tokens=4)
+        (answer,) = model.generate(
+            [[{"role": "user", "content": "north?"}]], Decoding(max_tokens=4, stop=())
+        )
         assert answer.tokens_out > 0
         ids = model.encode_chat([{"role": "user", "content": "north?"}])
     assert ids == open_tokenizer(tiny).apply_chat_template(

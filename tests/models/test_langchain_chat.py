@@ -20,6 +20,7 @@ from wattune.job import load_system
 from wattune.models import pace
 from wattune.models.langchain_chat import LangchainModel
 from wattune.run import run
+from wattune.system import Decoding
 
 Make = Callable[..., LangchainModel]
 CHAT: list[Any] = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Where?"}]
@@ -92,7 +93,7 @@ def opened(factory: Callable[[Callable[[], Any]], str]) -> Iterator[Make]:
 
 def test_a_shipped_fake_answers_in_order_without_token_counts(opened: Make) -> None:
     fake = FakeMessagesListChatModel(responses=[AIMessage("one"), AIMessage("two")])
-    made = opened(fake, concurrency=1).generate([CHAT, CHAT], max_tokens=4)
+    made = opened(fake, concurrency=1).generate([CHAT, CHAT], Decoding(max_tokens=4, stop=()))
     assert [(m.text, m.tokens_in, m.tokens_out) for m in made] == [
         ("one", None, None),
         ("two", None, None),
@@ -101,7 +102,9 @@ def test_a_shipped_fake_answers_in_order_without_token_counts(opened: Make) -> N
 
 def test_decoding_reaches_the_fields_it_has_and_tokens_come_from_its_usage(opened: Make) -> None:
     model = Careful()
-    (made,) = opened(model).generate([CHAT], max_tokens=7, temperature=0.5, stop=("\n",), seed=3)
+    (made,) = opened(model).generate(
+        [CHAT], Decoding(max_tokens=7, temperature=0.5, stop=("\n",)), seed=3
+    )
     assert (made.text, made.tokens_in, made.tokens_out, made.tokens_reused) == ("jetty 1", 12, 3, 4)
     assert model.calls == [{"stop": ["\n"], "max": 7, "temperature": 0.5}]
     assert model.temperature == 1.0  # the user's own object is left alone
@@ -110,12 +113,12 @@ def test_decoding_reaches_the_fields_it_has_and_tokens_come_from_its_usage(opene
 def test_failures_are_tried_again_and_a_refused_key_ends_the_run(opened: Make) -> None:
     model = Careful(faults=[ValueError("sk-secret"), TimeoutError()])
     client = opened(model)
-    assert client.generate([CHAT], max_tokens=4)[0].text.startswith("jetty 1")
+    assert client.generate([CHAT], Decoding(max_tokens=4, stop=()))[0].text.startswith("jetty 1")
     assert client.account.counts["the chat model failed (ValueError)"] == 1
     assert client.account.counts["retries"] == 2
     model.faults.append(Unauthorised("sk-secret"))
     with pytest.raises(ModelError, match=r"the key is not accepted \(HTTP 401\)") as caught:
-        client.generate([CHAT], max_tokens=4)
+        client.generate([CHAT], Decoding(max_tokens=4, stop=()))
     assert "sk-secret" not in f"{caught.value} {client.account.counts}"
 
 

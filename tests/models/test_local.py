@@ -20,6 +20,7 @@ from wattune.models.devices import (
     required_memory_bytes,
 )
 from wattune.models.local import LocalModel
+from wattune.system import Decoding
 
 if TYPE_CHECKING:
     from wattune.prompt import Message
@@ -57,7 +58,7 @@ def one_by_one(model: LocalModel, chat: list[Message], max_tokens: int) -> list[
 
 
 def test_greedy_batches_equal_one_by_one(model: LocalModel) -> None:
-    made = model.generate(chats(*QUESTIONS), max_tokens=12)
+    made = model.generate(chats(*QUESTIONS), Decoding(max_tokens=12, stop=()))
     assert len({answer.text for answer in made}) > 2  # the prompts do matter
     for chat, answer in zip(chats(*QUESTIONS), made, strict=True):
         ids = one_by_one(model, chat, 12)
@@ -67,18 +68,20 @@ def test_greedy_batches_equal_one_by_one(model: LocalModel) -> None:
 
 
 def test_the_split_into_batches_changes_nothing(model: LocalModel) -> None:
-    whole = model.generate(chats(*QUESTIONS), max_tokens=8)
+    whole = model.generate(chats(*QUESTIONS), Decoding(max_tokens=8, stop=()))
     done: list[int] = []
-    small = model.generate(chats(*QUESTIONS), max_tokens=8, batch_rows=2, progress=done.append)
+    small = model.generate(
+        chats(*QUESTIONS), Decoding(max_tokens=8, stop=()), batch_rows=2, told=done.append
+    )
     assert small == whole
     assert done == [2, 2, 1]
-    assert model.generate([], max_tokens=8) == []
+    assert model.generate([], Decoding(max_tokens=8, stop=())) == []
 
 
 def test_a_stop_string_ends_its_row_only(model: LocalModel) -> None:
-    free = model.generate(chats(*QUESTIONS), max_tokens=12)
+    free = model.generate(chats(*QUESTIONS), Decoding(max_tokens=12, stop=()))
     stop = free[0].text[3:5]
-    cut = model.generate(chats(*QUESTIONS), max_tokens=12, stop=(stop,))
+    cut = model.generate(chats(*QUESTIONS), Decoding(max_tokens=12, stop=(stop,)))
     assert cut[0].text == free[0].text[: free[0].text.index(stop)].strip()
     assert cut[0].tokens_out < free[0].tokens_out
     for a, b in zip(free, cut, strict=True):
@@ -94,7 +97,7 @@ def test_an_end_token_ends_a_row(tiny: Path, model: LocalModel, tmp_path: Path) 
     settings: Any = GenerationConfig
     settings(eos_token_id=[1, ids[2]], repetition_penalty=5.0).save_pretrained(copy)
     with LocalModel.open(copy, dtype="float32", device="cpu") as ending:
-        (answer,) = ending.generate(chats(QUESTIONS[1]), max_tokens=6)
+        (answer,) = ending.generate(chats(QUESTIONS[1]), Decoding(max_tokens=6, stop=()))
         ending.model.save_pretrained(tmp_path / "tuned")
         with LocalModel.open(tiny, weights=tmp_path / "tuned", device="cpu") as tuned:
             assert tuned.end_tokens == ending.end_tokens == {1, ids[2]}
@@ -116,7 +119,7 @@ def test_nothing_is_printed_or_logged(tiny: Path, capfd: pytest.CaptureFixture[s
 
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
     with LocalModel.open(tiny, device="cpu") as opened:
-        opened.generate(chats(*QUESTIONS), max_tokens=4, temperature=0.7)
+        opened.generate(chats(*QUESTIONS), Decoding(max_tokens=4, temperature=0.7, stop=()))
         opened.count_tokens("north " * 400)
     assert capfd.readouterr() == ("", "")
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
@@ -126,7 +129,7 @@ def test_a_prompt_beyond_the_window_says_by_how_much(model: LocalModel) -> None:
     long = chats("north", "north " * 300)
     excess = len(model.encode_chat(long[1])) + 5 - 256
     with pytest.raises(InputError, match=f"prompt 2 of 2 .* {excess} more than .* of 256"):
-        model.generate(long, max_tokens=5)
+        model.generate(long, Decoding(max_tokens=5, stop=()))
 
 
 @pytest.mark.parametrize("wrong", [{"max_tokens": 0}, {"max_tokens": 4, "stop": ("",)}])
@@ -138,7 +141,7 @@ def test_settings_that_make_no_sense_are_refused(model: LocalModel, wrong: dict[
 def test_too_little_memory_halves_the_batch(
     model: LocalModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = model.generate(chats(*QUESTIONS), max_tokens=4)
+    whole = model.generate(chats(*QUESTIONS), Decoding(max_tokens=4, stop=()))
     write = LocalModel._write
     rows: list[int] = []
 
@@ -150,11 +153,11 @@ def test_too_little_memory_halves_the_batch(
 
     monkeypatch.setattr(LocalModel, "_write", short_of_memory)
     limit = 2
-    assert model.generate(chats(*QUESTIONS), max_tokens=4) == whole
+    assert model.generate(chats(*QUESTIONS), Decoding(max_tokens=4, stop=())) == whole
     assert rows == [2, 1, 2]
     limit = 0
     with pytest.raises(CannotRun, match="too little memory for one prompt"):
-        model.generate(chats(*QUESTIONS), max_tokens=4)
+        model.generate(chats(*QUESTIONS), Decoding(max_tokens=4, stop=()))
 
 
 def test_memory_is_asked_before_loading(tiny: Path) -> None:
@@ -193,7 +196,9 @@ def test_other_weights_replace_the_models_own(tiny: Path, tmp_path: Path) -> Non
         LocalModel.open(tiny, weights=tmp_path / "tuned", dtype="float32", device="cpu") as other,
     ):
         asked = chats(*QUESTIONS)
-        assert own.generate(asked, max_tokens=6) != other.generate(asked, max_tokens=6)
+        assert own.generate(asked, Decoding(max_tokens=6, stop=())) != other.generate(
+            asked, Decoding(max_tokens=6, stop=())
+        )
 
 
 def test_a_closed_model_cannot_be_used(tiny: Path) -> None:
@@ -201,7 +206,7 @@ def test_a_closed_model_cannot_be_used(tiny: Path) -> None:
     opened.close()
     opened.close()
     with pytest.raises(RuntimeError, match="closed"):
-        opened.generate(chats("north"), max_tokens=1)
+        opened.generate(chats("north"), Decoding(max_tokens=1, stop=()))
 
 
 def test_what_the_machine_prefers() -> None:
@@ -218,10 +223,12 @@ def test_the_packaged_model_answers_and_batches_equal_one_by_one() -> None:
 
     folder = fetch("smollm2-135m-q4")
     with LocalModel.open(folder, dtype="float32", device="cpu") as model:
-        (paris,) = model.generate(chats("What is the capital of France?"), max_tokens=24)
+        (paris,) = model.generate(
+            chats("What is the capital of France?"), Decoding(max_tokens=24, stop=())
+        )
         assert paris.text == "The capital of France is Paris."
         assert paris.tokens_out == 8
-        made = model.generate(chats(*QUESTIONS), max_tokens=10, stop=("\n",))
+        made = model.generate(chats(*QUESTIONS), Decoding(max_tokens=10, stop=("\n",)))
         for question, answer in zip(QUESTIONS, made, strict=True):
             ids = one_by_one(model, chats(question)[0], 10)
             text = model.tokenizer.decode(ids, skip_special_tokens=True).lstrip()
@@ -243,10 +250,10 @@ def test_a_prefix_read_once_changes_nothing(
         return original(self, prefix)
 
     monkeypatch.setattr(LocalModel, "_read", spy)
-    together = model.generate(asked, max_tokens=12, batch_rows=2)
+    together = model.generate(asked, Decoding(max_tokens=12, stop=()), batch_rows=2)
     assert len(read) == 1  # once for all batches
     assert read[0] > 30
-    alone = [model.generate([chat], max_tokens=12)[0] for chat in asked]
+    alone = [model.generate([chat], Decoding(max_tokens=12, stop=()))[0] for chat in asked]
     assert len(read) == 1  # one prompt has nobody to share with
     assert [one.tokens_reused for one in together] == [0, *[read[0]] * (len(asked) - 1)]
     assert [one.model_copy(update={"tokens_reused": 0}) for one in together] == alone
