@@ -25,7 +25,18 @@ from .measure.record import Record
 from .measure.store import load_records
 from .recipe_file import load_recipe
 from .run import run
-from .strategies import RAG, FullFineTuning, LoRA, Prompt, Prune, Quantize, TreeRAG
+from .strategies import (
+    RAG,
+    FullFineTuning,
+    LongContext,
+    LoRA,
+    Prompt,
+    PromptSearch,
+    Prune,
+    Quantize,
+    SelfConsistency,
+    TreeRAG,
+)
 from .tasks.load import load_task
 
 try:
@@ -38,11 +49,14 @@ __all__ = [
     "Comparison",
     "FullFineTuning",
     "LoRA",
+    "LongContext",
     "Meter",
     "Prompt",
+    "PromptSearch",
     "Prune",
     "Quantize",
     "Record",
+    "SelfConsistency",
     "TreeRAG",
     "compare",
     "load_recipe",

@@ -97,12 +97,15 @@ def show_asked(question: str, asked: list[Asked]) -> None:
         cited = [
             numbers.setdefault((passage.document, passage.text), len(numbers) + 1)
             for passage in one.answer.passages
+            if passage.source != "documents"
         ]
+        pasted = len(one.answer.passages) - len(cited)
         joules = one.phase.energy_j if one.phase else None
         table.add_row(
             one.record.name,
             escape(one.answer.text) or "(nothing)",
-            " ".join(f"({number})" for number in cited) or "–",
+            " ".join([f"{pasted} documents"] * bool(pasted) + [f"({number})" for number in cited])
+            or "–",
             "–" if joules is None else f"{joules:.1f}",
             "–" if one.grams is None else f"{one.grams * 1000:.2f}",
             f"{one.duration_s:.2f}",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .files import folder_bytes
-from .job import Job, machine, software
+from .job import Job
+from .machine import machine, software
 from .measure.memory import release_memory
 from .measure.meter import Meter
 from .measure.record import Bill, Phase, StageRecord
@@ -65,28 +66,29 @@ class Builder:
     ) -> Stage:
         inputs = _inputs(strategy, system, job)
         key = digest(inputs)
-        manifest = self.stages.manifest(key)
+        manifest, spent = self.stages.manifest(key), Bill()
         reused = manifest is not None
         if manifest is None:
             with self.stages.building(key) as partial:
                 if partial is not None:
-                    manifest = self._build(strategy, system, ctx, key, inputs, partial)
+                    manifest, spent = self._build(strategy, system, ctx, key, inputs, partial)
             if manifest is None:  # another process finished it while this one waited
                 manifest, reused = self.stages.manifest(key), True
             assert manifest is not None
-        bills.append(
-            StageRecord(
-                strategy=strategy.type,
-                key=key,
-                reused=reused,
-                spent=Bill() if reused else manifest.bill,
-                attributed=manifest.bill,
-                work=manifest.work,
-                peak_memory_bytes=manifest.peak_memory_bytes,
-                artefact_bytes=manifest.artefact_bytes,
-                details=manifest.details,
+        if all(bill.key != key for bill in bills):  # two steps may share a stage: one bill
+            bills.append(
+                StageRecord(
+                    strategy=strategy.type,
+                    key=key,
+                    reused=reused,
+                    spent=spent,
+                    attributed=manifest.bill,
+                    work=manifest.work,
+                    peak_memory_bytes=manifest.peak_memory_bytes,
+                    artefact_bytes=manifest.artefact_bytes,
+                    details=manifest.details,
+                )
             )
-        )
         ref = StageRef(key=key)
         return Stage(ref, self.stages.folder(ref))
 
@@ -98,27 +100,34 @@ class Builder:
         key: str,
         inputs: dict[str, Any],
         partial: Path,
-    ) -> StageManifest:
+    ) -> tuple[StageManifest, Bill]:
+        """The finished stage, and what making it took now: its bill is that, and what replies from
+        the cache first cost."""
         details: dict[str, Any] = {}
-        strategy.warm_up(ctx)
+        strategy.warm_up(system, ctx)
         release_memory()
         mark = self.pool.mark()
         with self.meter.phase("prepare") as phase:
             strategy.build(system, replace(ctx, workdir=partial, details=details))
-        work = self.pool.work_since(mark)
-        return self.stages.finish(
+        measured = self.pool.with_endpoints(phase.result, mark)
+        recalled = self.pool.recalled_since(mark)
+        if recalled.replies:
+            details["cached_replies"] = recalled.replies
+        work = self.pool.work_since(mark) + recalled.work
+        manifest = self.stages.finish(
             partial,
             StageManifest(
                 key=key,
                 strategy=strategy.type,
                 inputs=inputs,
-                bill=bill_of([self.pool.with_endpoints(phase.result, mark)]),
+                bill=bill_of([recalled.added_to(measured)]),
                 work=work.model_copy(update={"bytes_stored": folder_bytes(partial)}),
                 peak_memory_bytes=phase.result.peak_memory_bytes,
                 details=details,
                 created_at=now(),
             ),
         )
+        return manifest, bill_of([measured])
 
 
 def _inputs(strategy: Strategy, system: System, job: Job) -> dict[str, Any]:
@@ -132,11 +141,17 @@ def _inputs(strategy: Strategy, system: System, job: Job) -> dict[str, Any]:
         "settings": settings,
         "software": software(),
     }
-    for part in sorted(strategy.reads):
+    for part in sorted(strategy.depends_on()):
         if part == "system":  # how answers are written changes nothing that is built
             inputs["system"] = {k: v for k, v in system.identity().items() if k != "decoding"}
+            if (bound := system.decoding.context_tokens) is not None:  # but what is read does
+                inputs["context_tokens"] = bound
+        elif part == "decoding":
+            inputs["decoding"] = system.decoding.plain()
         elif part == "seed":
             inputs["seed"] = job.seed
+        elif part == "scoring":
+            inputs["scoring"] = [job.scorer, *job.task.metrics]
         elif part == "machine":
             inputs["machine"] = machine()
         else:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import enum
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +11,21 @@ import typer
 
 from .cli_cache import cache_app, models_app
 from .cli_prompts import prompts_app
-from .cli_recipes import AllowOverlap, Overrides, cp, init, list_recipes, validate
+from .cli_recipes import cp, init, list_recipes, validate
 from .cli_records import export, ledger
-from .errors import InputError, RecipeError, WattuneError
+from .cli_running import (
+    AllowOverlap,
+    NoCache,
+    NoProgress,
+    Overrides,
+    Quick,
+    RunsFolder,
+    kept_answers,
+    one_process,
+    running,
+)
+from .cli_sweep import sweep
+from .errors import InputError, WattuneError
 
 app = typer.Typer(
     help="Prompting, RAG, tree RAG, LoRA or full fine-tuning: which to use, and what it costs.",
@@ -49,13 +59,6 @@ class Format(enum.StrEnum):
     json = "json"
 
 
-RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that records are written to.")]
-NoProgress = Annotated[bool, typer.Option("--no-progress", help="No bars, no remarks.")]
-Quick = Annotated[
-    bool, typer.Option("--quick", help="A small slice of the task, as `quick:` says.")
-]
-
-
 @app.command()
 def run(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or a shipped one: lora")],
@@ -64,13 +67,16 @@ def run(
     quick: Quick = False,
     allow_overlap: AllowOverlap = False,
     no_progress: NoProgress = False,
+    no_cache: NoCache = False,
 ) -> None:
     """Run the run(s) of a recipe and print their table.
 
     Examples: wattune run recipes/lora.yaml lora.r=8 ; accelerate launch -m wattune run lora.yaml
     """
-    _one_process()
-    records = _run_recipe(recipe, overrides or [], runs, quick, allow_overlap, no_progress)
+    one_process()
+    records = _run_recipe(
+        recipe, overrides or [], runs, quick, allow_overlap, no_progress, no_cache
+    )
     _print(records, Format.table)
     failed = [record for record in records if record.status != "done"]
     if failed:
@@ -85,6 +91,7 @@ def compare(
     quick: Quick = False,
     allow_overlap: AllowOverlap = False,
     no_progress: NoProgress = False,
+    no_cache: NoCache = False,
     allow: Annotated[
         bool,
         typer.Option("--allow", help="Rank together what does not compare; marks the tables."),
@@ -116,8 +123,8 @@ def compare(
         if not records:
             raise InputError(f"{', '.join(what)}: no records there; run a recipe first")
     else:
-        _one_process()
-        records = _run_recipe(first, rest, runs, quick, allow_overlap, no_progress)
+        one_process()
+        records = _run_recipe(first, rest, runs, quick, allow_overlap, no_progress, no_cache)
     _print(records, _format_of(output, format), output, allow)
     if not any(record.status == "done" for record in records):
         raise typer.Exit(1 if any(record.status == "failed" for record in records) else 2)
@@ -140,6 +147,7 @@ def ask(
     show_asked(question, ask_all(runs, question, place=place))
 
 
+app.command("sweep")(sweep)
 app.command("init")(init)
 app.command("ls")(list_recipes)
 app.command("cp")(cp)
@@ -155,33 +163,24 @@ def _run_recipe(
     quick: bool,
     allow_overlap: bool,
     no_progress: bool,
+    no_cache: bool,
 ) -> list[Any]:
-    from .progress import TerminalProgress
     from .recipe_file import load_recipe
     from .run import run_recipe
 
     loaded = load_recipe(recipe, overrides)
     loaded = loaded.quicker() if quick else loaded
-    signal.signal(signal.SIGTERM, _terminated)  # this process is ours: no library does this
-    try:
-        with TerminalProgress(quiet=no_progress) as progress:
-            return run_recipe(
-                loaded,
-                runs / loaded.name,
-                allow_overlap=allow_overlap,
-                progress=progress,
-                say=progress.say,
-                step=progress.step,
-                debug="--debug" in sys.argv,
-            )
-    except KeyboardInterrupt as error:
-        typer.echo("stopped; finished runs are kept, the same command goes on", err=True)
-        # 128 + the signal's number, as shells count.
-        raise typer.Exit(128 + (error.args[0] if error.args else signal.SIGINT)) from None
-
-
-def _terminated(number: int, frame: object) -> None:
-    raise KeyboardInterrupt(number)
+    with running(no_progress) as progress:
+        return run_recipe(
+            loaded,
+            runs / loaded.name,
+            allow_overlap=allow_overlap,
+            progress=progress,
+            say=progress.say,
+            step=progress.step,
+            debug="--debug" in sys.argv,
+            responses=kept_answers(no_cache, progress),
+        )
 
 
 def _print(
@@ -217,11 +216,6 @@ def _format_of(output: Path | None, format: Format | None) -> Format:
     if output.suffix not in formats:
         raise InputError(f"{output}: the ending says the format; .csv, .json or .md, or --format")
     return formats[output.suffix]
-
-
-def _one_process() -> None:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise RecipeError("several processes are not supported yet: launch with --num_processes 1")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The verbs about what lies on disk: models and prepared stages."""
+"""The verbs about what lies on disk: models, prepared stages and kept answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 models_app = typer.Typer(help="The models wattune knows by name.", no_args_is_help=True)
-cache_app = typer.Typer(help="Prepared stages and models on disk.", no_args_is_help=True)
+cache_app = typer.Typer(help="Models, prepared stages and kept answers.", no_args_is_help=True)
 
 
 @models_app.command("ls")
@@ -39,16 +39,31 @@ def models_fetch(
 def cache_info() -> None:
     """Where the cache lies and how large it is."""
     from .files import cache_folder, folder_bytes
+    from .responses import ResponseCache
 
     folder = cache_folder()
     for part in ("models", "stages"):
         size = folder_bytes(folder / part) if (folder / part).is_dir() else 0
         typer.echo(f"{part:<8}{size / 1e6:>10,.1f} MB  {folder / part}")
+    answers = ResponseCache(say=lambda line: typer.echo(line, err=True))
+    count, size = answers.count(), answers.stored_bytes()
+    typer.echo(f"{'answers':<8}{size / 1e6:>10,.1f} MB  {answers.path} ({count:,} answers)")
+    answers.close()
 
 
 @cache_app.command("prune")
-def cache_prune() -> None:
+def cache_prune(
+    responses: Annotated[
+        bool, typer.Option("--responses", help="The kept answers instead, with their first joules.")
+    ] = False,
+) -> None:
     """Remove prepared stages (adapters, weights, indexes); their bills are kept."""
+    if responses:
+        from .responses import ResponseCache
+
+        freed = ResponseCache().remove()
+        typer.echo(f"removed the kept answers, {freed / 1e6:,.1f} MB")
+        return
     from .stages import StageStore
 
     count, freed = StageStore().prune()

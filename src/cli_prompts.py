@@ -10,8 +10,11 @@ import typer
 from .errors import InputError
 
 if TYPE_CHECKING:
+    from .compare.table import Table
+    from .measure.paired import Difference
     from .prompt_check import Tried
     from .prompt_file import PromptFile
+    from .strategies.prompt_search import Choice, SearchReport
 
 prompts_app = typer.Typer(help="Prompt files, and the prompts of records.", no_args_is_help=True)
 
@@ -95,6 +98,9 @@ def prompts_show(
     messages = found.messages(question, refusal=refusal, passages=passages)
     for message in messages:
         typer.echo(f"--- {message['role']}\n{message['content']}")
+    for source in record.system.get("sources", ()) if record else ():
+        if source["type"] == "nearest_shots":
+            typer.echo(f"--- and {source['k']} training questions, those nearest to the one asked")
     if found.answer_after is not None:
         typer.echo(f'--- the answer is what follows the last "{found.answer_after}"')
     typer.echo(f"--- {found.name} {found.version}, {found.digest()}")
@@ -171,3 +177,95 @@ def _answered(tried: Tried, at: int) -> None:
         f"{name} {value:.2f}" for name, value in scored.scores.items() if value is not None
     )
     typer.echo(f"answer: {scored.text or '(nothing)'}\nexpected: {scored.answers[0]} ({figures})")
+
+
+ENDINGS = {
+    "certain": "the winner was certain",
+    "alike": "all that were left answered alike",
+    "questions": "the questions ran out",
+    "alone": "there was nothing to choose from",
+}
+
+
+@prompts_app.command("report")
+def prompts_report(
+    record: Annotated[Path, typer.Argument(help="A record (.json) of a run with prompt_search.")],
+) -> None:
+    """Show what a prompt search tried, and what each change was worth in quality and tokens.
+
+    Example: wattune prompts report runs/prompt-search/search-1f2e3d4c.json
+    """
+    from .compare.render import show_tables
+    from .measure.store import load_records
+    from .strategies.prompt_search import SearchReport
+
+    found = [
+        stage
+        for one in load_records(record)
+        for stage in one.stages
+        if stage.strategy == "prompt_search"
+    ]
+    if not found:
+        raise InputError(f"{record}: no prompt search there; give a record of a run that had one")
+    for stage in found:
+        report = SearchReport.model_validate(stage.details)
+        show_tables([*[_raced(choice, report) for choice in report.choices], _worth(report)])
+        joules = stage.attributed.energy_j
+        energy = "energy unknown" if joules is None else f"{joules:,.0f} J"
+        typer.echo(
+            f"{report.asked} answers to at most {report.questions} validation questions, "
+            f"{stage.attributed.duration_s:,.0f} s, {energy}. ★ was adopted. Tokens are means by "
+            "question; differences are to what stood, by the same questions, with 95 % intervals."
+        )
+
+
+def _raced(choice: Choice, report: SearchReport) -> Table:
+    from .compare.table import Table
+
+    what = "each sentence of the instruction left out" if choice.ablation else choice.varied
+    rows = [
+        (
+            f"{'★' if at == choice.adopted else ' '} {one.value}",
+            str(one.questions),
+            _digits(one.mean, 3),
+            _apart(one.difference),
+            _digits(one.tokens_in, 1),
+            _digits(one.tokens_out, 1),
+            "" if one.left_at is None else f"after {one.left_at}",
+        )
+        for at, one in enumerate(choice.variants)
+    ]
+    headers = ("variant", "questions", report.metric, "difference", "read", "written", "dropped")
+    return Table(f"{what}: {ENDINGS[choice.ended]}", headers, tuple(rows))
+
+
+def _worth(report: SearchReport) -> Table:
+    """Changes that were adopted, and sentences that cost tokens and were not seen to pay."""
+    from .compare.table import Table
+
+    rows = []
+    for choice in report.choices:
+        for at, one in enumerate(choice.variants[1:], start=1):
+            adopted, apart = at == choice.adopted, one.difference
+            worse = apart is not None and (
+                apart.high < 0 if report.better == "higher" else apart.low > 0
+            )
+            cheaper = one.more_in is not None and one.more_in < 0
+            if adopted or (choice.ablation and cheaper and not worse):
+                name = one.value if choice.ablation else f"{choice.varied}: {one.value}"
+                judged = "adopted" if adopted else "could go: not seen to be worse"
+                tokens = (_digits(one.more_in, 1, "+"), _digits(one.more_out, 1, "+"))
+                rows.append((name, judged, _apart(apart), *tokens))
+    headers = ("change", "", report.metric, "read", "written")
+    title = "What each change was worth" if rows else "No change was worth adopting"
+    return Table(title, headers, tuple(rows))
+
+
+def _apart(difference: Difference | None) -> str:
+    if difference is None:
+        return "–"
+    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+
+
+def _digits(value: float | None, digits: int, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.{digits}f}"

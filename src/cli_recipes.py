@@ -7,15 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .cli_running import AllowOverlap, Overrides
 from .errors import InputError
-
-AllowOverlap = Annotated[
-    bool,
-    typer.Option("--allow-overlap", help="Go on although test questions stand in training."),
-]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Settings that win over the file: lora.r=8 seed=1")
-]
 
 
 def init(
@@ -77,12 +70,11 @@ def validate(
 ) -> None:
     """Check a recipe, its task and its model without running anything."""
     from .job import jobs_of
-    from .measure.accounts.books import Books
     from .recipe_file import load_recipe
+    from .run import books_of
 
     loaded = load_recipe(recipe, overrides or [])
-    settings = loaded.settings
-    Books(settings.place, settings.intensity_g_per_kwh, settings.grid, settings.accounting)
+    books_of(loaded.settings)
     jobs = jobs_of(loaded, allow_overlap=allow_overlap)
     for job in jobs:
         _ = job.key  # finds what each strategy names: an embedder that is none, or unknown

@@ -8,11 +8,11 @@ from typing import Any, overload
 
 from .endpoint_ref import EndpointRef
 from .errors import TaskError
+from .machine import hardware, machine, software
 from .measure.accounts.endpoint_energy import token_energy
-from .measure.environment import code_digest, environment
+from .measure.environment import code_digest
 from .measure.quality import check_metrics, scorer_digest
 from .measure.record import SCHEMA_VERSION
-from .models.devices import preferred_device, preferred_dtype
 from .models.endpoint import read_key
 from .models.fetch import resolve
 from .recipe import Limit, Recipe, Settings
@@ -23,7 +23,6 @@ from .tasks.load import load_task
 from .tasks.task import REFUSAL, Example, Split, Task
 from .values import digest
 
-DECISIVE = ("wattune", "torch", "transformers", "peft", "trl", "sentence-transformers", "faiss")
 OVERLAP_ALLOWED = "overlap_allowed"
 """Flag of a record whose test questions stand in training too."""
 
@@ -38,7 +37,7 @@ class Job:
     system: System
     split: Split = "test"
     seed: int = 0
-    latency_questions: int = 8
+    realtime_questions: int = 20
     scoring_embedder: str = "minilm"
     recipe: dict[str, Any] | None = None
     flags: tuple[str, ...] = ()
@@ -55,7 +54,7 @@ class Job:
                 "system": self.system.identity(),
                 "split": self.split,
                 "seed": self.seed,
-                "latency_questions": self.latency_questions,
+                "realtime_questions": self.realtime_questions,
                 "machine": machine(),
                 "hardware": hardware(),
                 "software": software(),
@@ -71,7 +70,11 @@ class Job:
 
 def fingerprints(job: Job, system: System) -> dict[str, str]:
     """Digests of what a record depends on, by name; what a System has not is left out."""
-    indexes = [source.plain() for source in system.sources if source.type != "shots"]
+    nearest = [source.plain() for source in system.sources if source.type == "nearest_shots"]
+    shots = [shot.plain() for shot in system.shots] + nearest
+    indexes = [
+        source.plain() for source in system.sources if source.type not in ("shots", "nearest_shots")
+    ]
     local = system if isinstance(system, LocalSystem) else None
     adapters = [adapter.key for adapter in local.adapters] if local else []
     found = {
@@ -83,35 +86,11 @@ def fingerprints(job: Job, system: System) -> dict[str, str]:
         "adapter": digest(adapters) if adapters else "",
         "prompt": digest([system.prompt.plain(), system.refusal]),
         "decoding": digest(system.decoding.plain()),
-        "shots": digest([shot.plain() for shot in system.shots]) if system.shots else "",
+        "shots": digest(shots) if shots else "",
         "index": digest(indexes) if indexes else "",
         "code": code_digest(),
     }
     return {name: value for name, value in found.items() if value}
-
-
-def machine() -> dict[str, Any]:
-    """What of the machine changes the answers: device, precision, number of processes."""
-    device = preferred_device()
-    dtype = preferred_dtype(device)
-    return {"device": device, "dtype": dtype, "processes": 1}
-
-
-def hardware() -> dict[str, Any]:
-    """What of the machine changes the energies: a record of another machine is another record."""
-    facts = environment()["hardware"]
-    known = {name: facts[name] for name in ("cpu", "cores_logical")}
-    if preferred_device() == "cuda":
-        import torch
-
-        known["gpu"] = torch.cuda.get_device_name()
-    return known
-
-
-def software() -> dict[str, str | None]:
-    """The versions that answers and energies depend on: with others a run is another run."""
-    versions = environment()["software"]
-    return {name: versions[name] for name in DECISIVE if name in versions}
 
 
 @overload
@@ -168,37 +147,67 @@ def jobs_of(
     Raises `TaskError` for test questions that stand in training, unless `allow_overlap`, which
     marks the records.
     """
-    settings = recipe.settings
-    source = settings.task
-    if isinstance(source, str):
-        task = load_task(source)
-    else:
-        task = load_task(source.source, columns=source.columns)
-    flags = check_task(task, allow_overlap)
-    task = limited(task, settings.limit, settings.split)
-    system = load_system(settings.model, refusal=task.refusal, decoding=settings.decoding, say=say)
-    return [
-        Job(
-            name=name,
-            strategies=tuple(strategies),
-            task=task,
-            system=system,
-            split=settings.split,
-            seed=seed,
-            latency_questions=settings.latency_questions,
-            scoring_embedder=settings.scoring_embedder,
-            recipe=recipe.of_run(name, seed),
-            flags=flags,
+    return Resolver(allow_overlap=allow_overlap, say=say).jobs(recipe)
+
+
+class Resolver:
+    """Resolves recipes into jobs; a task or a model that several recipes name is loaded once."""
+
+    def __init__(
+        self, *, allow_overlap: bool = False, say: Callable[[str], None] | None = None
+    ) -> None:
+        self._allow_overlap, self._say = allow_overlap, say
+        self._tasks: dict[str, tuple[Task, tuple[str, ...]]] = {}
+        self._systems: dict[str, System] = {}
+
+    def task(self, settings: Settings) -> tuple[Task, tuple[str, ...]]:
+        """The whole task of a recipe, checked, and the flags of its records."""
+        name = digest(settings.plain()["task"])
+        if name not in self._tasks:
+            source = settings.task
+            if isinstance(source, str):
+                task = load_task(source)
+            else:
+                task = load_task(source.source, columns=source.columns)
+            self._tasks[name] = task, check_task(task, self._allow_overlap)
+        return self._tasks[name]
+
+    def jobs(self, recipe: Recipe) -> list[Job]:
+        """The runs of one recipe, as `jobs_of` gives them."""
+        settings = recipe.settings
+        task, flags = self.task(settings)
+        task = limited(task, settings.limit, settings.split)
+        system = self._system(settings).model_copy(
+            update={"refusal": task.refusal or REFUSAL, "decoding": settings.decoding}
         )
-        for name, strategies in recipe.runs.items()
-        for seed in _seeds(settings, strategies)
-    ]
+        return [
+            Job(
+                name=name,
+                strategies=tuple(strategies),
+                task=task,
+                system=system,
+                split=settings.split,
+                seed=seed,
+                realtime_questions=settings.realtime_questions,
+                scoring_embedder=settings.scoring_embedder,
+                recipe=recipe.of_run(name, seed),
+                flags=flags,
+            )
+            for name, strategies in recipe.runs.items()
+            for seed in _seeds(settings, strategies)
+        ]
+
+    def _system(self, settings: Settings) -> System:
+        name = digest(settings.plain()["model"])
+        if name not in self._systems:
+            self._systems[name] = load_system(settings.model, say=self._say)
+        return self._systems[name]
 
 
 def _seeds(settings: Settings, strategies: Sequence[Strategy]) -> tuple[int, ...]:
     """The seeds of a run: all that are asked for where chance decides something, else one."""
     asked = settings.seeds or (settings.seed,)
-    chance = settings.decoding.temperature > 0 or any("seed" in s.reads for s in strategies)
+    chance = settings.decoding.temperature > 0 or any("seed" in s.depends_on() for s in strategies)
     return asked if chance else asked[:1]
 
 

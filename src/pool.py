@@ -24,6 +24,7 @@ from .models.local import LocalModel
 from .models.quantization import warm_up
 from .models.remote import RemoteModel
 from .models.served import Served
+from .responses import Recalled, ResponseCache
 from .stages import StageStore
 from .system import Decoding, EndpointSystem, ModelRef, System
 
@@ -47,8 +48,14 @@ def model_folder(model: ModelRef) -> Path:
 class Pool:
     """Open weights and embedders. One set of weights at a time: memory is what runs out first."""
 
-    def __init__(self, stages: StageStore, meter: Meter, seed: int = 0) -> None:
-        self.stages, self.meter, self.seed = stages, meter, seed
+    def __init__(
+        self,
+        stages: StageStore,
+        meter: Meter,
+        seed: int = 0,
+        responses: ResponseCache | None = None,
+    ) -> None:
+        self.stages, self.meter, self.seed, self.responses = stages, meter, seed, responses
         self.loads: dict[str, Phase] = {}
         self._model: tuple[str, LocalModel | RemoteModel] | None = None
         self._embedders: dict[str, Embedder] = {}
@@ -115,7 +122,9 @@ class Pool:
 
     def mark(self) -> Mark:
         """How much work was done until now, for `work_since`."""
-        return Mark(tuple(account.tally for account in self.accounts), transferred_bytes())
+        tallies = tuple(account.tally for account in self.accounts)
+        replies = self.responses.mark() if self.responses is not None else 0
+        return Mark(tallies, transferred_bytes(), replies)
 
     def work_since(self, mark: Mark) -> Work:
         """The work that all models, embedders and trainings did since `mark`.
@@ -127,6 +136,11 @@ class Pool:
         done = (account.work(tally) for account, tally in zip(self.accounts, before, strict=False))
         moved = 0 if now is None or mark.network_bytes is None else now - mark.network_bytes
         return sum(done, NO_WORK).model_copy(update={"bytes_transferred": max(0, moved)})
+
+    def recalled_since(self, mark: Mark) -> Recalled:
+        """The replies that were taken from the cache since `mark`, with what they first cost; none
+        where there is no cache. Not to be asked within a metered phase, as `work_since`."""
+        return self.responses.recalled_since(mark.replies) if self.responses else Recalled()
 
     def with_endpoints(self, phase: Phase, mark: Mark) -> Phase:
         """`phase` with the energy of a managed endpoint, modelled from its tokens since `mark`."""
@@ -145,11 +159,13 @@ class Pool:
     def loads_of(self, system: System) -> list[Phase]:
         """The metered openings this System answers with, whenever they happened."""
         keys = ["/".join(system.weights_key())]
-        keys += [source.embedder for source in system.sources if source.type == "index"]
+        keys += [s.embedder for s in system.sources if s.type in ("index", "nearest_shots")]
         return [self.loads[key] for key in dict.fromkeys(keys) if key in self.loads]
 
     def close(self) -> None:
         """Free everything."""
         self.drop_model()
         self._embedders.clear()
+        if self.responses is not None:
+            self.responses.close()
         release_memory()

@@ -25,7 +25,7 @@ class Passage(Value):
     document: str
     title: str = ""
     score: float | None = None
-    source: Literal["index", "tree"] = "index"
+    source: Literal["index", "tree", "documents"] = "index"
 
 
 class Shot(Value):
@@ -34,6 +34,19 @@ class Shot(Value):
     id: str
     question: str
     answer: str
+
+
+ShotOrder = Literal["chosen", "reversed", "shortest_first"]
+
+
+def ordered(shots: Sequence[Shot], order: ShotOrder) -> list[Shot]:
+    """The shots as they were chosen, the last first, or by their length in characters."""
+    if order == "shortest_first":
+        return sorted(shots, key=lambda shot: len(shot.question) + len(shot.answer))
+    return list(shots if order == "chosen" else reversed(shots))
+
+
+Placement = Literal["system", "before", "after"]
 
 
 INSTRUCTION = (
@@ -54,12 +67,15 @@ class PromptTemplate(Value):
     `instruction` is the system text (``{refusal}`` is filled with the task's refusal sentence).
     `question` and `passages` are f-string templates with plain ``{question}`` and ``{passages}``
     placeholders only: no attribute access, so a template cannot run code. With `answer_after` the
-    model may think aloud: only what follows that marker is its answer.
+    model may think aloud: only what follows that marker is its answer. `placement` says where the
+    instruction stands: as the system text, at the head of the first user message of the chat, or at
+    the end of the last.
     """
 
     instruction: str = INSTRUCTION
     question: str = "{question}"
     passages: str = "{passages}\n\nQuestion: {question}"
+    placement: Placement = "system"
     answer_after: str | None = Field(default=None, min_length=1)
 
     @field_validator("instruction", "question", "passages")
@@ -76,14 +92,7 @@ class PromptTemplate(Value):
         shots: Sequence[Shot] = (),
     ) -> list[Message]:
         """Messages for one question: the instruction, the shots as turns, then the question."""
-        messages: list[Message] = []
-        if self.instruction:
-            text = _fill(self.instruction, {"refusal": refusal})
-            messages.append({"role": "system", "content": text})
-        for shot in shots:
-            asked = _fill(self.question, {"question": shot.question})
-            messages.append({"role": "user", "content": asked})
-            messages.append({"role": "assistant", "content": shot.answer})
+        asked = [_fill(self.question, {"question": shot.question}) for shot in shots]
         values = {"question": question}
         template = self.question
         if passages:
@@ -91,8 +100,29 @@ class PromptTemplate(Value):
             values["passages"] = "\n\n".join(
                 f"[{number}] {passage.text}" for number, passage in enumerate(passages, start=1)
             )
-        messages.append({"role": "user", "content": _fill(template, values)})
+        asked.append(_fill(template, values))
+        instruction = _fill(self.instruction, {"refusal": refusal})
+        asked = self.instructed(asked, instruction)
+        messages: list[Message] = []
+        if instruction and self.placement == "system":
+            messages.append({"role": "system", "content": instruction})
+        for turn, shot in zip(asked, shots, strict=False):
+            messages.append({"role": "user", "content": turn})
+            messages.append({"role": "assistant", "content": shot.answer})
+        messages.append({"role": "user", "content": asked[-1]})
         return messages
+
+    def instructed(self, turns: Sequence[str], instruction: str) -> list[str]:
+        """The user's turns of a chat, with the instruction in the one where it is placed, if any.
+
+        Once in a chat, at its head or its end: shots stay the same for all questions.
+        """
+        placed = list(turns)
+        if instruction and self.placement == "before":
+            placed[0] = f"{instruction}\n\n{placed[0]}"
+        elif instruction and self.placement == "after":
+            placed[-1] = f"{placed[-1]}\n\n{instruction}"
+        return placed
 
     def answer_in(self, written: str) -> str:
         """The answer in what the model wrote: all of it, or what stands after the last marker.

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from .errors import InputError
 from .job import load_system, spread
@@ -17,7 +16,7 @@ from .measure.store import load_records
 from .models.catalogue import CATALOGUE
 from .models.chat import chat_ids
 from .models.fetch import fetched
-from .models.loading import open_tokenizer
+from .models.loading import context_window, open_tokenizer
 from .pool import Pool
 from .prompt import Message, Passage
 from .prompt_file import PromptFile, decoded, load_prompt
@@ -50,11 +49,8 @@ class Counter:
     """Counts a chat's tokens as the model of a folder reads them, without its weights."""
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoConfig
-
         self._tokenizer = open_tokenizer(folder)
-        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
-        self.window: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+        self.window = context_window(folder)
 
     def __call__(self, messages: Sequence[Message]) -> int:
         """Tokens of the chat up to where the answer begins."""

@@ -14,6 +14,8 @@ from .yaml_lines import LineFaults
 if TYPE_CHECKING:
     from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 
+_Turn = tuple[Literal["system", "human", "ai"], str]
+
 METADATA = "wattune"
 """Where a LangChain template carries what it has no place for: version, decoding, notes."""
 
@@ -21,18 +23,19 @@ METADATA = "wattune"
 def to_langchain(prompt: PromptFile, *, passages: bool = False) -> ChatPromptTemplate:
     """The prompt as a ChatPromptTemplate: system text, shots as turns, the question.
 
-    Its variables are `question`, `refusal` where the system text names it, and with `passages` also
+    The instruction stands where the prompt places it: as the system turn, or in a human one. Its
+    variables are `question`, `refusal` where the instruction names it, and with `passages` also
     `passages`: the last turn is then the template of a question with passages. What LangChain has
     no place for stands in its metadata, so that `from_langchain` gives an equal prompt.
     """
-    from langchain_core.messages import AIMessage, HumanMessage
     from langchain_core.prompts import ChatPromptTemplate
 
-    turns: list[Any] = [("system", prompt.instruction)] if prompt.instruction else []
-    for shot in prompt.shots:  # as messages: their braces are no placeholders
-        asked = prompt.render(shot.question, refusal="")[-1]["content"]
-        turns += [HumanMessage(asked), AIMessage(shot.answer)]
-    turns.append(("human", prompt.passages if passages else prompt.question))
+    apart = prompt.instruction and prompt.placement == "system"
+    turns = [("system", prompt.instruction)] if apart else []
+    *asked, last = _human_turns(prompt, passages)
+    for human, shot in zip(asked, prompt.shots, strict=True):
+        turns += [("human", human), ("ai", _braced(shot.answer))]
+    turns.append(("human", last))
     return ChatPromptTemplate(turns, metadata=_metadata(prompt, passages))
 
 
@@ -43,14 +46,13 @@ def to_langchain_text(prompt: PromptFile, *, passages: bool = False) -> PromptTe
     """
     from langchain_core.prompts import PromptTemplate
 
-    if prompt.instruction or prompt.shots:
+    if (prompt.instruction and prompt.placement == "system") or prompt.shots:
         raise RecipeError(
             f"prompt {prompt.name}: LangChain's PromptTemplate is one text, without the system "
             "text and the shots this prompt has; make a ChatPromptTemplate of it (to_langchain)"
         )
-    return PromptTemplate.from_template(
-        prompt.passages if passages else prompt.question, metadata=_metadata(prompt, passages)
-    )
+    (text,) = _human_turns(prompt, passages)
+    return PromptTemplate.from_template(text, metadata=_metadata(prompt, passages))
 
 
 def from_langchain(
@@ -80,6 +82,15 @@ def from_langchain(
             "LangChain template: after the system text, human and ai turns are expected in turn, a "
             f"human one last; these are {', '.join(roles) or 'none'}"
         )
+    if carried.get("placement", "system") != "system":
+        placed = _rewritten(str(carried.get("instruction", "")), partial, variables or {})
+        if instruction:
+            raise RecipeError(
+                "LangChain template: its metadata places the instruction in a human turn, and it "
+                "has a system turn too; take one of the two out"
+            )
+        instruction = placed
+        turns = _taken_out(turns, placed, before=carried["placement"] == "before")
     last = turns.pop()[1]
     field = "passages" if "passages" in _names(last) else "question"
     content = {"name": "langchain", **carried, "instruction": instruction, field: last}
@@ -101,15 +112,45 @@ def from_langchain(
     return prompt
 
 
+def _human_turns(prompt: PromptFile, passages: bool) -> list[str]:
+    """The texts of the shots and of the question as templates, the instruction among them where it
+    is placed there. Braces of the shots are doubled: they are no placeholders."""
+    plain = prompt.model_copy(update={"instruction": "", "shots": ()})
+    asked = [plain.messages(shot.question, refusal="")[0]["content"] for shot in prompt.shots]
+    last = prompt.passages if passages else prompt.question
+    return prompt.instructed([*map(_braced, asked), last], prompt.instruction)
+
+
+def _taken_out(turns: list[_Turn], instruction: str, *, before: bool) -> list[_Turn]:
+    """The turns without the instruction at the head of the first, or else the end of the last."""
+    if not instruction:
+        return turns
+    at = 0 if before else -1
+    role, text = turns[at]
+    if before:
+        rest = text.removeprefix(f"{instruction}\n\n")
+    else:
+        rest = text.removesuffix(f"\n\n{instruction}")
+    if rest == text:
+        raise RecipeError(
+            "LangChain template: its metadata places the instruction "
+            f'"{instruction[:60]}" {"before the first" if before else "after the last"} human turn '
+            "and it does not stand there; take the metadata out of a template that was edited"
+        )
+    edited = list(turns)
+    edited[at] = (role, rest)
+    return edited
+
+
 def _metadata(prompt: PromptFile, passages: bool) -> dict[str, Any]:
-    shown = {"instruction", "shots", "passages" if passages else "question"}
+    shown = {"shots", "passages" if passages else "question"}
+    if prompt.placement == "system":
+        shown.add("instruction")
     carried = {key: value for key, value in prompt.plain().items() if key not in shown}
     return {METADATA: {**carried, "shot_ids": [shot.id for shot in prompt.shots]}}
 
 
-def _turn(
-    part: Any, partial: Mapping[str, Any], variables: Mapping[str, str]
-) -> tuple[Literal["system", "human", "ai"], str]:
+def _turn(part: Any, partial: Mapping[str, Any], variables: Mapping[str, str]) -> _Turn:
     """One turn: its role, and its text as a template of ours."""
     from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
     from langchain_core.prompts import (

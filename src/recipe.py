@@ -18,9 +18,9 @@ from .system import Decoding
 from .values import Value
 from .yaml_lines import LineFaults, Lines
 
-RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,60}$"
-NAME_RULE = 'up to 61 letters, digits, ".", "_", "+" and "-" only'
-QUICK_LATENCY = 2
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+=,-]{0,60}$"
+NAME_RULE = 'up to 61 letters, digits, ".", "_", "+", "=", "," and "-" only'
+QUICK_REALTIME = 4
 RESERVED = ("name", "strategies", "runs")
 
 
@@ -60,7 +60,7 @@ class Settings(Value):
     baseline_s: float = Field(default=3.0, ge=0, le=600)
     split: Literal["test", "validation"] = "test"
     decoding: Decoding = Decoding()
-    latency_questions: int = Field(default=8, ge=0)
+    realtime_questions: int = Field(default=20, ge=0)
     scoring_embedder: str = "minilm"
     limit: Limit = Limit()
     quick: Limit = Limit(questions=24, train=64)
@@ -85,8 +85,8 @@ class Recipe(Value):
 
     def quicker(self) -> Recipe:
         """The same recipe on its `quick` slice, under a name of its own."""
-        few = min(self.settings.latency_questions, QUICK_LATENCY)
-        changes = {"limit": self.settings.quick, "latency_questions": few}
+        few = min(self.settings.realtime_questions, QUICK_REALTIME)
+        changes = {"limit": self.settings.quick, "realtime_questions": few}
         settings = self.settings.model_copy(update=changes)
         return self.model_copy(update={"name": f"{self.name}-quick", "settings": settings})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,23 +13,27 @@ from filelock import FileLock, Timeout
 from .builder import Builder, bill_of, now
 from .errors import StorageError, WattuneError
 from .files import cache_folder, storage
-from .job import Job, fingerprints, machine, spread
+from .job import Job, fingerprints, spread
+from .machine import machine
 from .measure.accounts.books import Books
 from .measure.environment import environment
 from .measure.ledger import Ledger
 from .measure.meter import Meter, add_phases
 from .measure.noise import noise_flags
 from .measure.quality import Tools, needs_of
-from .measure.record import Bill, Record, ScoredAnswer
+from .measure.record import Bill, Phase, Record, ScoredAnswer
+from .measure.serving import Realtime, batch_of, realtime_of
 from .measure.store import find_record, write_record
 from .measure.work import NO_WORK
 from .models.served import plain_counts
 from .pool import Pool
+from .responses import ResponseCache
 from .scoring import ask_chat_model, reference_scores, score_answers
 from .session import Session
 from .stages import StageStore
 from .strategies import Progress
 from .strategies.base import no_progress
+from .tasks.task import Example
 from .values import digest
 
 UNANSWERED = "questions_without_answer"
@@ -50,13 +53,14 @@ class Runner:
         progress: Progress = no_progress,
         debug: bool = False,
         baseline_s: float = 0.0,
+        responses: ResponseCache | None = None,
     ) -> None:
         self.meter, self.records, self.progress = meter, records, progress
         self.books = books or Books.of_meter(meter)
         self.ledger = Ledger(records, meter)
         self.debug, self.baseline_s = debug, baseline_s
         self.stages = stages or StageStore()
-        self.pool = Pool(self.stages, meter)
+        self.pool = Pool(self.stages, meter, responses=responses)
         self.builder = Builder(meter, self.pool, self.stages, progress)
 
     def run(self, job: Job) -> tuple[Record, bool]:
@@ -144,23 +148,21 @@ class Runner:
             answers = session.answer(
                 examples, lambda done, of: self.progress(f"{job.name}: answering", done, of)
             )
-        answered = self.pool.with_endpoints(answering.result, mark)
-        work = self.pool.work_since(mark)
-        mark = self.pool.mark()
-        waits: list[float] = []
-        with self.meter.phase("latency") as single:
-            for example in spread(examples, job.latency_questions):
-                before = time.perf_counter()
-                session.answer([example])
-                waits.append(time.perf_counter() - before)
+        measured = self.pool.with_endpoints(answering.result, mark)
+        recalled = self.pool.recalled_since(mark)
+        answered = recalled.added_to(measured)
+        work = self.pool.work_since(mark) + recalled.work
+        single, realtime = self._one_at_a_time(job, session.uncached(), examples)
         phases = {"load": add_phases(loads), "answer": answered}
-        if waits:
-            phases["latency"] = self.pool.with_endpoints(single.result, mark)
+        if single is not None:
+            phases["realtime"] = single
+        noise = noise_flags(answered) or (noise_flags(single) if single else ())
         with self.meter.phase("scoring") as scoring:
             scored, quality = score_answers(examples, answers, job.task, self._tools(job))
         spent = sum((bill.spent for bill in bills), bill_of(new_loads))
-        spent = spent + bill_of([phases[name] for name in ("answer", "latency") if name in phases])
-        record = self._blank(job, status="done").model_copy(
+        spent = spent + bill_of([phase for phase in (measured, single) if phase])
+        blank = self._blank(job, status="done")
+        record = blank.model_copy(
             update={
                 "system": system.plain(),
                 "fingerprints": fingerprints(job, system),
@@ -171,16 +173,42 @@ class Runner:
                 "answers": len(scored),
                 **quality,
                 "work": {"prepare": sum((bill.work for bill in bills), NO_WORK), "answer": work},
-                "latency_s": statistics.median(waits) if waits else None,
+                "batch": batch_of(len(scored), phases["answer"].duration_s),
+                "realtime": realtime,
+                "environment": {**blank.environment, "cached_replies": recalled.replies},
                 "artefact_bytes": sum(bill.artefact_bytes for bill in bills),
                 "flags": (
                     *job.flags,
-                    *noise_flags(answering.result),
+                    *noise,
                     *((UNANSWERED,) if any(answer.failed for answer in answers) else ()),
                 ),
             }
         )
         return record, scored
+
+    def _one_at_a_time(
+        self, job: Job, session: Session, examples: Sequence[Example]
+    ) -> tuple[Phase | None, Realtime | None]:
+        """Some questions asked as one person would, each when the one before is answered."""
+        asked = spread(examples, job.realtime_questions)
+        if not asked:
+            return None, None
+        mark = self.pool.mark()
+        latency_s: list[float] = []
+        first_token_s: list[float] = []
+        with self.meter.phase("realtime") as metered:
+            for number, example in enumerate(asked):
+                self.progress(f"{job.name}: one at a time", number, len(asked))
+                before = time.perf_counter()
+                answer = session.answer([example])[0]
+                took = time.perf_counter() - before
+                if not answer.failed:
+                    latency_s.append(took)
+                    if answer.first_token_s is not None:
+                        first_token_s.append(answer.first_token_s)
+            self.progress(f"{job.name}: one at a time", len(asked), len(asked))
+        phase = self.pool.with_endpoints(metered.result, mark)
+        return phase, realtime_of(len(asked), phase.energy_j, latency_s, first_token_s)
 
     def _idle(self) -> None:
         """Measure what the machine draws on its own, once, before anything of ours is in memory."""

@@ -6,19 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .measure.quality import (
-    Item,
-    Tools,
-    declined,
-    mean,
-    metric_of,
-    outcome,
-    rate,
-    total,
-)
+from .measure.quality import Tools, mean, metric_of, outcome, rate, total
 from .measure.record import Score, ScoredAnswer
+from .prompt import Passage
 from .session import Answer
-from .tasks.examples import UNANSWERABLE
+from .tasks.items import item_of
 from .tasks.task import Example, Split, Task
 
 DIGITS = 6
@@ -35,7 +27,7 @@ def score_answers(
     `InputError` for a metric that is not known, fails, or lacks a tool.
     """
     items = [
-        _item(example, answer.text, task, [passage.document for passage in answer.passages])
+        item_of(example, answer.text, task, answer.retrieved)
         for example, answer in zip(examples, answers, strict=True)
     ]
     rated = rate(items, task.metrics, tools or Tools())
@@ -53,13 +45,14 @@ def score_answers(
             kind=example.kind,
             tags=example.tags,
             text=answer.text,
-            passages=tuple(passage.plain() for passage in answer.passages),
+            passages=tuple(map(_shown, answer.passages)),
             evidence=example.evidence,
             group=example.group,
             outcome=outcomes[at],
             tokens_in=answer.tokens_in,
             tokens_out=answer.tokens_out,
             tokens_reused=answer.tokens_reused,
+            votes=answer.votes,
             scores={name: values[at] for name, values in scores.items()},
         )
         for at, (example, answer) in enumerate(zip(examples, answers, strict=True))
@@ -82,6 +75,14 @@ def score_answers(
     }
 
 
+def _shown(passage: Passage) -> dict[str, Any]:
+    """The passage as JSON types; without its text where that is the same for every question."""
+    shown = passage.plain()
+    if passage.source == "documents":
+        del shown["text"]
+    return shown
+
+
 def reference_scores(task: Task, split: Split, tools: Tools | None = None) -> dict[str, float]:
     """What a system that always refuses would score: the floor that a table needs.
 
@@ -90,7 +91,7 @@ def reference_scores(task: Task, split: Split, tools: Tools | None = None) -> di
     tools = Tools(embed=tools.embed if tools else None)
     had = {None, "embed"} if tools.embed else {None}
     names = [name for name in task.metrics if metric_of(name).needs in had]
-    items = [_item(example, task.refusal, task) for example in task.split(split)]
+    items = [item_of(example, task.refusal, task) for example in task.split(split)]
     figures = {
         name: total(name, items, values) for name, values in rate(items, names, tools).items()
     }
@@ -108,22 +109,3 @@ def ask_chat_model(factory: str, prompts: Sequence[str]) -> list[str | None]:
     model = chat_model(factory)
     replies: list[Any] = model.batch(list(prompts), return_exceptions=True)
     return [None if isinstance(reply, Exception) else str(reply.text) for reply in replies]
-
-
-def _item(example: Example, text: str, task: Task, passages: Sequence[str] = ()) -> Item:
-    answerable = example.kind != UNANSWERABLE
-    refusals = (task.refusal,) if answerable else (task.refusal, *example.answers)
-    return Item(
-        id=example.id,
-        question=example.question,
-        text=text,
-        answers=example.answers,
-        kind=example.kind,
-        tags=example.tags,
-        evidence=example.evidence,
-        group=example.group,
-        answerable=answerable,
-        format=example.format,
-        passages=tuple(passages),
-        refused=declined(text, refusals),
-    )

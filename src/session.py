@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +17,18 @@ from .models.account import Account
 from .models.chat import chat_ids
 from .models.devices import preferred_device, preferred_dtype
 from .models.flops import Kind
-from .models.loading import is_quantized, open_tokenizer
+from .models.loading import context_window, is_quantized, open_tokenizer
 from .models.local import LocalModel
 from .models.quiet import quiet_transformers
 from .pool import Pool, model_folder
 from .prompt import Message, Passage
-from .system import EndpointSystem, IndexSource, System, TreeSource, with_weights
+from .recall import recall
+from .sources import Sources
+from .system import EndpointSystem, System, with_weights
 from .tasks.task import Example
 from .values import Value
+from .voting import voted
+from .window import Bound
 
 if TYPE_CHECKING:
     from .models.generation import Reply, Told
@@ -31,6 +38,8 @@ class Answer(Value):
     """What a System said, the passages it was given, and the tokens read, written and reused.
 
     Tokens are None where a server does not tell them; `failed` is why it gave no answer.
+    `first_token_s` are the seconds from asking to its first token, retrieval included, None where
+    that is not known. `votes` is how many of several samples gave this answer.
     """
 
     text: str
@@ -38,7 +47,14 @@ class Answer(Value):
     tokens_in: int | None
     tokens_out: int | None
     tokens_reused: int = 0
+    first_token_s: float | None = None
     failed: str = ""
+    votes: int | None = None
+
+    @property
+    def retrieved(self) -> list[str]:
+        """The documents of the passages found for this question; those in all prompts are none."""
+        return [found.document for found in self.passages if found.source != "documents"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +69,12 @@ class Session:
     """One System, opened: `generate` takes messages, `answer` takes questions."""
 
     def __init__(self, system: System, pool: Pool) -> None:
-        self.system, self._pool = system, pool
+        self.system, self._pool, self._responses = system, pool, pool.responses
         if not isinstance(system, EndpointSystem):
             self._folder = model_folder(system.model)
-        self._retrievers: list[Callable[[Sequence[str]], list[list[Passage]]]] | None = None
+        self._sources = Sources(system, pool)
         self._tokenizer: Any = None
+        self._bounded: Bound | None = None
 
     @property
     def tokenizer(self) -> Any:
@@ -71,41 +88,62 @@ class Session:
         """Token ids of a chat, up to where the answer begins."""
         return chat_ids(self.tokenizer, messages, add_generation_prompt=True)
 
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of plain texts, without special tokens."""
+        made = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
+        return [len(ids) for ids in made["input_ids"]]
+
+    @property
+    def context_window(self) -> int | None:
+        """The most tokens of prompt and answer together; None where the model names no limit."""
+        with_weights(self.system, "looking at the context window")
+        return context_window(self._folder)
+
+    def uncached(self) -> Session:
+        """This session, as it is open, but the model is asked every time."""
+        other = copy.copy(self)
+        other._responses = None
+        return other
+
     def load(self) -> None:
         """Open all that answering needs: weights, index, embedder."""
         self._pool.model(self.system)
-        self._open_sources()
+        self._sources.open()
 
-    def render(self, examples: Sequence[Example]) -> list[Rendered]:
-        """Each question with its passages and shots, as messages.
+    def render(
+        self, examples: Sequence[Example], documents: Sequence[Passage] = ()
+    ) -> list[Rendered]:
+        """Each question with its passages and shots, as messages; `documents` before all others.
 
-        An example is left out of its own shots, or training on it would learn to copy.
+        An example is left out of its own shots, or training on it would learn to copy. Passages
+        that do not fit into `decoding.context_tokens` are left out; see `Bound`.
         """
-        questions = [example.question for example in examples]
-        found: list[list[Passage]] = [[] for _ in questions]
-        for retrieve in self._open_sources():
-            for passages, more in zip(found, retrieve(questions), strict=True):
-                passages.extend(more)
+        found = self._sources.passages([example.question for example in examples])
+        chosen = self._sources.shots(examples)
+        bound = self._bound()
         rendered = []
-        for example, passages in zip(examples, found, strict=True):
-            shots = [
-                shot
-                for shot in self.system.shots
-                if shot.id != example.id and shot.question != example.question
-            ]
-            messages = self.system.prompt.render(
-                example.question, refusal=self.system.refusal, passages=passages, shots=shots
+        for example, retrieved, shots in zip(examples, found, chosen, strict=True):
+            passages = [*documents, *retrieved]
+            chat = functools.partial(
+                self.system.prompt.render,
+                example.question,
+                refusal=self.system.refusal,
+                shots=shots,
             )
-            rendered.append(Rendered(messages=tuple(messages), passages=tuple(passages)))
+            kept = bound.kept(example.question, passages, chat) if bound else passages
+            rendered.append(Rendered(tuple(chat(passages=kept)), tuple(kept)))
         return rendered
 
     def generate(
         self, messages: Sequence[list[Message]], told: Told | None = None
     ) -> Sequence[Reply]:
-        """What the model writes to each chat, decoded as the System says.
+        """What the model writes to each chat, decoded as the System says; see `recall` for what it
+        wrote before.
 
         `told` is called with the number of a chat and its reply as soon as that is there.
         """
+        if self._responses is not None:
+            return recall(self.system, self._pool, self._responses, messages, told)
         model = self._pool.model(self.system)
         return model.generate(messages, self.system.decoding, seed=self._pool.seed, told=told)
 
@@ -115,30 +153,43 @@ class Session:
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Answer]:
         """Answers in the order of the questions; `progress` is told how many of how many."""
+        asked_at = time.perf_counter()
         examples = [
             q if isinstance(q, Example) else Example(id="", question=q, answers=())
             for q in questions
         ]
         rendered = self.render(examples)
-        done = 0
+        rendering_s = time.perf_counter() - asked_at
+        samples = self.system.decoding.samples
+        waiting, done = [samples] * len(examples), 0
 
         def told(number: int, reply: Reply) -> None:
             nonlocal done
-            done += 1
-            if progress is not None:
+            waiting[number // samples] -= 1
+            done += waiting[number // samples] == 0
+            if progress is not None and waiting[number // samples] == 0:
                 progress(done, len(examples))
 
-        generations = self.generate([list(asked.messages) for asked in rendered], told)
+        chats = [list(asked.messages) for asked in rendered for _ in range(samples)]
+        replies = self.generate(chats, told)
+        elected = [
+            voted(replies[at : at + samples], self.system.prompt.answer_in)
+            for at in range(0, len(replies), samples)
+        ]
         return [
             Answer(
-                text=self.system.prompt.answer_in(made.text),
+                text=made.text,
                 passages=asked.passages,
                 tokens_in=made.tokens_in,
                 tokens_out=made.tokens_out,
                 tokens_reused=made.tokens_reused,
+                first_token_s=(
+                    None if made.first_token_s is None else rendering_s + made.first_token_s
+                ),
                 failed=made.failed,
+                votes=votes,
             )
-            for asked, made in zip(rendered, generations, strict=True)
+            for asked, (made, votes) in zip(rendered, elected, strict=True)
         ]
 
     def training_model(self, *, trains_base: bool) -> tuple[Any, bool]:
@@ -182,28 +233,16 @@ class Session:
             model.save_pretrained(str(folder))
         self.tokenizer.save_pretrained(str(folder))
 
-    def _open_sources(self) -> list[Callable[[Sequence[str]], list[list[Passage]]]]:
-        if self._retrievers is None:
-            self._retrievers = []
-            # The tree first: the sentence that places an entity stands before the prose about it.
-            for source in sorted(self.system.sources, key=lambda source: source.type != "tree"):
-                if isinstance(source, IndexSource):
-                    self._retrievers.append(self._index(source))
-                elif isinstance(source, TreeSource):
-                    self._retrievers.append(self._tree(source))
-        return self._retrievers
-
-    def _index(self, source: IndexSource) -> Callable[[Sequence[str]], list[list[Passage]]]:
-        from .rag.index import VectorIndex
-        from .rag.retriever import Retriever
-
-        embedder = self._pool.embedder(source.embedder)
-        index = VectorIndex.load(self._pool.stages.folder(source.stage), embedder=source.embedder)
-        retriever = Retriever(index, embedder.encode_queries)
-        return lambda questions: retriever.retrieve(questions, source.k)
-
-    def _tree(self, source: TreeSource) -> Callable[[Sequence[str]], list[list[Passage]]]:
-        from .rag.entity_tree import EntityTree
-
-        tree = EntityTree.load(self._pool.stages.folder(source.stage) / "tree.json")
-        return lambda questions: [tree.describe(q, source.max_words) for q in questions]
+    def _bound(self) -> Bound | None:
+        """What holds prompts to `decoding.context_tokens`, where that is set."""
+        tokens = self.system.decoding.context_tokens
+        if tokens is None:
+            return None
+        if isinstance(self.system, EndpointSystem):
+            raise CannotRun(
+                "decoding.context_tokens is counted by the model's tokenizer, and "
+                f"{self.system.endpoint.name} is asked through an endpoint, so there is none here; "
+                "leave it out, or take a model of this machine"
+            )
+        self._bounded = self._bounded or Bound(tokens, self.encode, self.count_tokens)
+        return self._bounded

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from .endpoint_ref import EndpointRef
 from .errors import CannotRun
-from .prompt import PromptTemplate, Shot
+from .prompt import PromptTemplate, Shot, ShotOrder
 from .values import Value, digest
 
 
@@ -76,6 +76,26 @@ class ShotsSource(Value):
     shots: tuple[Shot, ...]
 
 
+class NearestShots(Value):
+    """The `k` training examples whose questions are nearest to the one that is asked.
+
+    Before `order` changes it, the nearest stands last, next to the question.
+    """
+
+    type: Literal["nearest_shots"] = "nearest_shots"
+    stage: StageRef
+    embedder: str
+    k: int
+    order: ShotOrder = "chosen"
+
+
+class DocumentsSource(Value):
+    """Whole documents, the same in every prompt."""
+
+    type: Literal["documents"] = "documents"
+    stage: StageRef
+
+
 class IndexSource(Value):
     """The `k` nearest chunks of an index of the documents."""
 
@@ -93,7 +113,10 @@ class TreeSource(Value):
     max_words: int
 
 
-Source = Annotated[ShotsSource | IndexSource | TreeSource, Field(discriminator="type")]
+Source = Annotated[
+    ShotsSource | NearestShots | DocumentsSource | IndexSource | TreeSource,
+    Field(discriminator="type"),
+]
 
 
 class _Answering(Value):
@@ -106,7 +129,7 @@ class _Answering(Value):
 
     @property
     def shots(self) -> tuple[Shot, ...]:
-        """All worked examples, in order."""
+        """The worked examples that stand in every prompt, in order."""
         return tuple(
             shot for source in self.sources if source.type == "shots" for shot in source.shots
         )

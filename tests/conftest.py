@@ -295,7 +295,7 @@ def recipe(tmp_path: Path, task_folder: Path, chat_model: Path) -> Path:
     """A recipe of two quick runs on the small task; tests change its text."""
     path = tmp_path / "duo.yaml"
     path.write_text(
-        f"task: {task_folder.name}\nmodel: {chat_model}\nplace: FRA\nlatency_questions: 1\n"
+        f"task: {task_folder.name}\nmodel: {chat_model}\nplace: FRA\nrealtime_questions: 1\n"
         "baseline_s: 0\ndecoding: {max_tokens: 4}\n"
         "runs:\n  zero-shot: []\n  few-shot: [{prompt: {shots: 2}}]\n",
         encoding="utf-8",

@@ -13,8 +13,8 @@ import wattune as wt
 
 ROOT = Path(__file__).parents[1]
 NAMES = {
-    "RAG", "Comparison", "FullFineTuning", "LoRA", "Meter", "Prompt", "Prune",
-    "Quantize", "Record", "TreeRAG",
+    "RAG", "Comparison", "FullFineTuning", "LoRA", "LongContext", "Meter", "Prompt",
+    "PromptSearch", "Prune", "Quantize", "Record", "SelfConsistency", "TreeRAG",
     "compare", "load_recipe", "load_records", "load_system", "load_task", "run", "to_frame",
 }  # fmt: skip
 HEAVY = {

@@ -49,7 +49,7 @@ def nothing_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("latency_questions", "latency_qestions", ["duo.yaml:4", 'did you mean "latency_questi']),
+        ("realtime_questions", "latency_questions", ["duo.yaml:4", 'did you mean "realtime_quest']),
         ("shots: 2", "shot: 2", ["duo.yaml:9", 'unknown key "prompt.shot"; did you mean "shots"']),
         ("shots: 2", "shots: two", ["duo.yaml:9", '"prompt.shots": input should be a valid int']),
         ("few-shot: [", "few-shot: [[", ["duo.yaml:10:1: broken YAML"]),
@@ -220,7 +220,7 @@ def test_a_crash_outside_of_runs_is_exit_1(
 
 
 def test_a_subprocess_shows_the_sentence_and_no_traceback(recipe: Path, tmp_path: Path) -> None:
-    edit(recipe, "latency_questions", "latency")
+    edit(recipe, "realtime_questions", "latency")
     ran = subprocess.run(
         [sys.executable, "-m", "wattune", "compare", str(recipe)],
         capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False,

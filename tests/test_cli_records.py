@@ -33,7 +33,7 @@ def test_the_ledger_counts_runs_questions_and_what_failed(wattune: Wattune, reci
     assert rows["all", ""]["bill"]["energy_j"] == pytest.approx(spent)
     assert rows["all", ""]["emissions_g"] is None  # `ask` was given no place
     few = next(entry for entry in every if entry["name"] == "few-shot")
-    assert {"prepare", "answer", "latency", "scoring"} <= set(few["parts"])
+    assert {"prepare", "answer", "realtime", "scoring"} <= set(few["parts"])
     shown = wattune("ledger", "runs")
     assert "skipped" in shown.out
     assert "scoring" in shown.out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from wattune.errors import RecipeError
@@ -21,6 +23,36 @@ def test_the_refusal_shots_and_passages_stand_where_they_belong() -> None:
         {"role": "assistant", "content": "Per"},
         {"role": "user", "content": "[1] Ada sails.\n\n[2] Two.\n\nQuestion: Who sails?"},
     ]
+
+
+SHOTS = [Shot(id="1", question="Who rows?", answer="Per"), Shot(id="2", question="3", answer="4")]
+
+
+@pytest.mark.parametrize(
+    ("placement", "users"),
+    [
+        ("before", ["Say so: no.\n\nQ: Who rows?", "Q: 3", "[1] Ada sails.\nQ: Who?"]),
+        ("after", ["Q: Who rows?", "Q: 3", "[1] Ada sails.\nQ: Who?\n\nSay so: no."]),
+    ],
+)
+def test_an_instruction_in_the_users_message_stands_once_in_a_chat(
+    placement: Any, users: list[str]
+) -> None:
+    template = PromptTemplate(
+        instruction="Say so: {refusal}",
+        question="Q: {question}",
+        passages="{passages}\nQ: {question}",
+        placement=placement,
+    )
+    passages = [Passage(text="Ada sails.", document="crews")]
+    messages = template.render("Who?", refusal="no.", passages=passages, shots=SHOTS)
+    assert [m["role"] for m in messages] == ["user", "assistant"] * 2 + ["user"]
+    assert [m["content"] for m in messages[::2]] == users
+    (alone,) = template.render("Who?", refusal="no.")
+    wanted = ["Say so: no.", "Q: Who?"]
+    assert alone["content"].split("\n\n") == (wanted if placement == "before" else wanted[::-1])
+    silent = template.model_copy(update={"instruction": ""})
+    assert silent.render("Who?", refusal="no.") == [{"role": "user", "content": "Q: Who?"}]
 
 
 def test_without_instruction_and_passages_the_question_is_all() -> None:

@@ -78,10 +78,11 @@ def test_notes_do_not_change_the_digest_and_all_else_does(tmp_path: Path) -> Non
             ("version", "version: 3", "version: 4"),
             ("shots", "Per", "Ada"),
             ("decoding", "max_tokens: 6", "max_tokens: 7"),
+            ("placement", "version: 3", "version: 3\nplacement: after"),
         ]
     }
     assert changed.pop("notes") == prompt.digest()
-    assert len({prompt.digest(), *changed.values()}) == 4
+    assert len({prompt.digest(), *changed.values()}) == 5
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,7 @@ def test_notes_do_not_change_the_digest_and_all_else_does(tmp_path: Path) -> Non
         ("version: 0", "greater than or equal to 1"),
         ("name: a/b", ':1: "name"'),
         ("answer_after: ''", "at least 1 character"),
+        ("name: a\nplacement: middle", r":2: \"placement\": .*'after', not 'middle'"),
         ("name: a\nname: b", r":2: \"name\" is given twice"),
         ("- a", "a prompt file is a mapping of keys"),
         ("name: [", r"bad\.prompt\.yaml:2:1: broken YAML"),
@@ -153,6 +155,20 @@ def test_the_strategy_takes_the_file_and_its_settings_win(
     assert len(chosen.shots) == 2
 
 
+def test_placement_is_the_files_the_steps_or_what_the_system_has(
+    tmp_path: Path, base: Any, wattune: Callable[..., Any]
+) -> None:
+    path = write(tmp_path, FERRY + "placement: after\n")
+    placed = Prompt(file=str(path)).applied(base)
+    assert placed.prompt.placement == "after"
+    assert Prompt(file=str(path), placement="before").applied(base).prompt.placement == "before"
+    assert Prompt(instruction="Now.").applied(placed).prompt.placement == "after"
+    assert read_prompt(write(tmp_path, read_prompt(path).text(), "again")).placement == "after"
+    shown = wattune("prompts", "show", path, "-q", "Who sails?").out
+    assert "--- user\nQ: Who sails?\n\nBe brief. Say so: I do not know.\n" in shown
+    assert "--- system" not in shown
+
+
 def test_a_file_is_part_of_the_strategy_by_its_content(tmp_path: Path) -> None:
     step = Prompt(file=str(write(tmp_path, FERRY)))
     moved = Prompt(file=str(write(tmp_path, FERRY.replace("for ferries", "moved"), "other")))
@@ -196,7 +212,7 @@ def test_a_record_keeps_its_prompt_and_another_is_told_apart(
     told: dict[str, PromptFile] = {}
     for word in ("brief", "short"):
         path.write_text(FERRY.replace("brief", word), encoding="utf-8")
-        record = run([Prompt(file=str(path))], ferry, base, name=word, latency_questions=0,
+        record = run([Prompt(file=str(path))], ferry, base, name=word, realtime_questions=0,
                      runs=tmp_path / "runs")  # fmt: skip
         told[word] = prompt_of(record)
         assert record.system["decoding"]["max_tokens"] == 6

@@ -31,6 +31,9 @@ BRACES = PromptFile(
     answer_after="}",
     notes="braces everywhere",
 )
+HEAD = BRACES.model_copy(update={"name": "head", "placement": "before"})
+TAIL = BRACES.model_copy(update={"name": "tail", "placement": "after"})
+ALONE = HEAD.model_copy(update={"name": "alone", "shots": ()})
 ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 
 
@@ -43,7 +46,13 @@ def said(template: Any, **values: str) -> list[dict[str, str]]:
 
 
 def every() -> list[PromptFile]:
-    return [BRACES, PromptFile(name="bare"), *map(load_prompt, shipped_prompts())]
+    placed = [HEAD, TAIL, ALONE]
+    return [
+        BRACES,
+        *placed,
+        PromptFile(name="bare", placement="after"),
+        *map(load_prompt, shipped_prompts()),
+    ]
 
 
 @pytest.mark.parametrize("passages", [False, True])
@@ -64,6 +73,27 @@ def test_one_text_comes_back_equal_and_turns_are_refused() -> None:
     assert from_langchain(to_langchain_text(prompt, passages=True)) == prompt
     with pytest.raises(RecipeError, match="is one text, without the system text and the shots"):
         to_langchain_text(BRACES)
+
+
+def test_one_text_holds_an_instruction_that_is_placed_in_it() -> None:
+    prompt = PromptFile(name="one", instruction="Be {{brief}}: {refusal}", placement="after")
+    text = to_langchain_text(prompt)
+    assert text.format(question="{Who}?", refusal="No.") == "{Who}?\n\nBe {brief}: No."
+    assert from_langchain(text) == prompt
+    partial: Any = text.partial(refusal="No {x}.")
+    filled = from_langchain(partial)
+    assert (filled.instruction, filled.question) == ("Be {{brief}}: No {{x}}.", "{question}")
+    assert filled.messages("Who?", refusal="") == prompt.messages("Who?", refusal="No {x}.")
+
+
+def test_a_placed_instruction_that_was_edited_away_is_refused() -> None:
+    template = to_langchain(HEAD)
+    edited = ChatPromptTemplate([("human", "Hi {question}")], metadata=template.metadata)
+    with pytest.raises(RecipeError, match="before the first human turn and it does not stand"):
+        from_langchain(edited)
+    twice = ChatPromptTemplate([("system", "x"), *template.messages], metadata=template.metadata)
+    with pytest.raises(RecipeError, match="and it has a system turn too"):
+        from_langchain(twice)
 
 
 def test_a_template_of_langchains_comes_back_saying_the_same() -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from wattune import job
+from wattune.endpoint_ref import EndpointRef
 from wattune.errors import ModelError
 from wattune.job import load_system
 from wattune.measure.work import Mark, Tally
 from wattune.models.fetch import ResolvedModel
+from wattune.models.generation import Reply
 from wattune.prompt import Message
 from wattune.runner import Runner
 from wattune.session import Session
+from wattune.system import EndpointSystem
 
 
 def test_generate_takes_messages(tiny: Path, runner: Runner) -> None:
@@ -46,6 +50,22 @@ def test_work_is_of_all_that_ran_since_a_mark(tiny: Path, embedder: str, runner:
     Session(system, pool).book(model, "training", Tally.of_pass(1, 10, heads=2))
     training = pool.work_since(mark)
     assert training.flops_method == "counted"
+
+
+def test_the_wait_for_the_first_token_begins_with_the_question(
+    monkeypatch: pytest.MonkeyPatch, runner: Runner
+) -> None:
+    """What is looked up before the model is asked delays its first token."""
+    replies = [Reply(text="jetty 1", first_token_s=0.5), Reply(text="jetty 2")]
+    system = EndpointSystem(
+        endpoint=EndpointRef(endpoint="http://localhost:1/v1", model="m"), refusal="?"
+    )
+    session = Session(system, runner.pool)
+    monkeypatch.setattr(session, "generate", lambda chats, told: replies)
+    clock = iter([10.0, 12.5])
+    monkeypatch.setattr("wattune.session.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    known, unknown = session.answer(["Where to Elm?", "Where to Oak?"])
+    assert (known.first_token_s, unknown.first_token_s) == (3.0, None)
 
 
 def test_weights_that_changed_are_not_answered_with(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .comparability import hardware
 from .figures import cost_columns, energy_provenance, quality_columns
 from .grams import FOOTPRINT
+from .serving import SERVING
 
 if TYPE_CHECKING:
     from ..measure.record import Record
@@ -26,6 +27,8 @@ def plain_rows(comparison: Comparison) -> list[dict[str, Any]]:
     run minus best with its interval, and p after correction.
     """
     columns = [*quality_columns(comparison.metrics), *cost_columns(comparison.done)]
+    if any(r.batch or r.realtime for r in comparison.done):
+        columns += SERVING
     columns += [c for c in FOOTPRINT if any(c.value(r) is not None for r in comparison.done)]
     places = _places(comparison)
     rows: list[dict[str, Any]] = []

@@ -175,16 +175,17 @@ def _load_j(record: Record) -> float | None:
     return None if phase is None else phase.energy_j
 
 
+BATCH_WH = Column("Wh per\n1,000", "answer_wh_per_1000", answer_wh_per_1000, 3, "lower")
+
 COST = (
     Column("prepare\nWh", "prepare_wh", lambda r: _scaled(r.prepare.energy_j, JOULES_PER_WH),
            3, "lower"),
     Column("prepare\ns", "prepare_s", lambda r: r.prepare.duration_s, 0, "lower"),
     Column("load\nJ", "load_j", _load_j, 0, "lower"),
-    Column("Wh per\n1,000", "answer_wh_per_1000", answer_wh_per_1000, 3, "lower"),
+    BATCH_WH,
     Column("net Wh\n1,000", NET, net_wh_per_1000, 3, "lower", optional=True),
     Column("J per\ncorrect", "joules_per_correct", joules_per_correct, 1, "lower"),
     Column("gCO₂e", "emissions_g_prepare_load_1000_answers", grams, 3),
-    Column("latency\ns", "latency_median_s", lambda r: r.latency_s, 2, "lower"),
     Column("GFLOP\nanswer", "gflop_per_answer", per_answer(lambda w: _scaled(w.flops, 1e9)),
            1, "lower", optional=True),
     Column("tokens\nin", "tokens_in_per_answer", per_answer(lambda w: w.tokens_in),

@@ -1,4 +1,4 @@
-"""The tables of a comparison, as text: quality, the spread between seeds, cost, kinds."""
+"""The tables of a comparison, as text: quality, the spread between seeds, cost, serving, kinds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .comparability import Group, contention
 from .figures import Column, cost_columns, interval, quality_columns, starred
 from .grams import FOOTPRINT
 from .seeds import Row
+from .serving import SERVING
 from .verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Table:
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """For each group quality, spread between seeds, cost (in its groups), kinds; footprints."""
+    """For each group quality, spread between seeds, cost and serving (in their groups), kinds;
+    footprints."""
     if not comparison.done:
         return [Table("Quality", ("run",), tuple(map(_reason, comparison.records)))]
     found: list[Table] = []
@@ -41,7 +43,8 @@ def tables(comparison: Comparison) -> list[Table]:
         found += _behaviour(
             group, [m for m in comparison.metrics if m in held and m not in metrics]
         )
-        found += [_cost(group, part) for part in comparison.cost_groups[number]]
+        for part in comparison.cost_groups[number]:
+            found += [_cost(group, part), *_serving(group, part)]
         found += _kinds(group, metrics)
     return [*found, *_footprints(comparison.rows)]
 
@@ -200,11 +203,22 @@ def _between_seeds(group: Group, metrics: Sequence[str]) -> list[Table]:
 
 def _cost(quality: Group, group: Group) -> Table:
     columns = cost_columns(record for row in group.rows for record in row.records)
+    return _measured("Cost", columns, quality, group)
+
+
+def _serving(quality: Group, group: Group) -> list[Table]:
+    if not any(r.batch or r.realtime for row in group.rows for r in row.records):
+        return []
+    title = "Serving: all at once, and one at a time"
+    return [_measured(title, SERVING, quality, group)]
+
+
+def _measured(what: str, columns: Sequence[Column], quality: Group, group: Group) -> Table:
     # Where all ran on a busy machine, the least joules are not the best run's.
     ranked = any(contention(record) is None for row in group.rows for record in row.records)
     cells = zip(*[column.texts(group.rows, ranked=ranked) for column in columns], strict=True)
     rows = [(row.label, *texts) for row, texts in zip(group.rows, cells, strict=True)]
-    title = f"Cost{_of(group) or _of(quality)}"
+    title = f"{what}{_of(group) or _of(quality)}"
     mixed = (*quality.mixed, *group.mixed)
     return Table(_marked(title, mixed), ("run", *[c.header for c in columns]), tuple(rows))
 

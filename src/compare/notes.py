@@ -17,6 +17,7 @@ from .figures import (
     quality_columns,
 )
 from .grams import carbon_notes, footprint_notes
+from .serving import serving_notes
 
 if TYPE_CHECKING:
     from .table import Comparison
@@ -173,9 +174,11 @@ def _energy_notes(records: Sequence[Record]) -> list[str]:
 
 def _other_notes(records: Sequence[Record]) -> list[str]:
     notes = [
-        "Wh per 1,000: answers in one batch. Latency: median of one question at a time.",
+        "Wh per 1,000: energy of 1,000 answers, all questions given at once.",
+        *serving_notes(records),
         *_correct_notes(records),
         "Prepare is what the stages cost when first made, also where they were reused.",
+        *_recalled_notes(records),
     ]
     shown = {column.name for column in cost_columns(records)}
     if "gflop_per_answer" in shown:
@@ -197,6 +200,17 @@ def _other_notes(records: Sequence[Record]) -> list[str]:
     if any("questions_without_answer" in record.flags for record in records):
         notes.append("WARNING: an endpoint left questions without an answer; they count as wrong.")
     return notes
+
+
+def _recalled_notes(records: Sequence[Record]) -> list[str]:
+    counts = {r.name: count for r in records if (count := r.environment.get("cached_replies"))}
+    if not counts:
+        return []
+    names = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
+    return [
+        f"Replies taken from the cache: {names}. Their energy and time are those of when they were "
+        "first made; to measure anew, run with --no-cache."
+    ]
 
 
 def _correct_notes(records: Sequence[Record]) -> list[str]:

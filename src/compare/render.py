@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .figures import STAR
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from .table import Comparison, Table
 
 PADDING = 3
@@ -16,6 +19,15 @@ PADDING = 3
 
 def show(comparison: Comparison) -> None:
     """Print the tables and their notes; a pipe gets them at their natural width."""
+    from rich.markup import escape
+
+    console = show_tables(comparison.tables())
+    for note in comparison.notes():
+        console.print(escape(note), style="dim", highlight=False)
+
+
+def show_tables(tables: Sequence[Table]) -> Console:
+    """Print tables, cut where they are wider than the terminal; the console they went to."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -24,7 +36,7 @@ def show(comparison: Comparison) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(140, console.width))
-    for table in (part for whole in comparison.tables() for part in fitting(whole, console.width)):
+    for table in (part for whole in tables for part in fitting(whole, console.width)):
         drawn = RichTable(
             title=table.title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold"
         )
@@ -40,8 +52,7 @@ def show(comparison: Comparison) -> None:
         console.print(drawn)
         for line in spanned:
             console.print(escape(line), highlight=False)
-    for note in comparison.notes():
-        console.print(escape(note), style="dim", highlight=False)
+    return console
 
 
 def _cell(text: str) -> str:

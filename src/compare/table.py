@@ -86,7 +86,8 @@ class Comparison:
         return self.verdicts.of[group].get(metric, nothing)
 
     def tables(self) -> list[Table]:
-        """For each group quality, spread between seeds, cost (in its groups), kinds; footprints."""
+        """For each group quality, spread between seeds, cost and serving (in their groups), kinds;
+        footprints."""
         return tables(self)
 
     def notes(self) -> list[str]:

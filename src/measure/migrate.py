@@ -2,7 +2,8 @@
 
 What an older schema did not hold becomes None or empty: nobody measured it then. Schema 1 held one
 count of tokens, bills and phases in gross joules only, and nothing of baseline, outcomes, scores by
-question, work, footprint or money.
+question, work, footprint or money. Schema 2 held the median wait of the questions asked one at a
+time, and of both ways of serving what phases and recipe say.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from ..errors import StorageError
 from .record import SCHEMA_VERSION
+from .serving import batch_of
 
 Content = dict[str, Any]
 
@@ -58,6 +60,27 @@ def _from_1(content: Content) -> None:
                 energy["coverage"] = 0.0
 
 
+def _from_2(content: Content) -> None:
+    recipe, phases = _object(content, "recipe"), _object(content, "phases")
+    if "latency_questions" in recipe:
+        recipe["realtime_questions"] = recipe.pop("latency_questions")
+    if "latency" in phases:
+        phases["realtime"] = phases.pop("latency")
+    answers = _number(content, "answers", int)
+    duration_s = _number(_object(phases, "answer"), "duration_s", int, float)
+    if answers and duration_s is not None:
+        content["batch"] = batch_of(answers, duration_s).plain()
+    wait_s = content.pop("latency_s", None)
+    if wait_s is not None:
+        asked = _number(recipe, "realtime_questions", int)
+        questions = min(asked, answers) if asked and answers else None
+        energy_j = _number(_object(phases, "realtime"), "energy_j", int, float)
+        realtime = {"questions": questions, "latency_p50_s": wait_s}
+        if questions and energy_j is not None:
+            realtime["energy_j_per_answer"] = energy_j / questions
+        content["realtime"] = realtime
+
+
 def _bills_of_1(content: Content) -> Iterator[Content]:
     stages = content.get("stages")
     stages = stages if isinstance(stages, list) else []
@@ -76,5 +99,11 @@ def _object(content: Any, name: str) -> Content:
     return found if isinstance(found, dict) else {}
 
 
-STEPS: dict[int, Callable[[Content], None]] = {1: _from_1}
+def _number(content: Content, name: str, *kinds: type) -> Any:
+    """The number under a name; None where it is missing, or of no such kind."""
+    found = content.get(name)
+    return found if isinstance(found, kinds) else None
+
+
+STEPS: dict[int, Callable[[Content], None]] = {1: _from_1, 2: _from_2}
 """Schema -> what turns its content, in place, into the next schema's."""

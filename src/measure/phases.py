@@ -152,6 +152,39 @@ def add_phases(phases: Iterable[Phase]) -> Phase:
     )
 
 
+def scaled(phase: Phase, share: float) -> Phase:
+    """A `share` of a stretch of work, 0 to 1: times, energies and what was counted in proportion.
+
+    Peaks, percentages, provenance and coverage are those of the whole.
+    """
+
+    def part(value: float | None) -> float | None:
+        return None if value is None else value * share
+
+    use = phase.utilisation
+    read, written = part(use.disk_read_bytes), part(use.disk_write_bytes)
+    return phase.model_copy(
+        update={
+            "duration_s": phase.duration_s * share,
+            "energy_j": part(phase.energy_j),
+            "exclusive_duration_s": part(phase.exclusive_duration_s),
+            "exclusive_energy_j": part(phase.exclusive_energy_j),
+            "net_energy_j": part(phase.net_energy_j),
+            "components": {
+                name: energy.model_copy(update={"energy_j": part(energy.energy_j)})
+                for name, energy in phase.components.items()
+            },
+            "utilisation": use.model_copy(
+                update={
+                    "cpu_s": part(use.cpu_s),
+                    "disk_read_bytes": None if read is None else round(read),
+                    "disk_write_bytes": None if written is None else round(written),
+                }
+            ),
+        }
+    )
+
+
 def sum_known(components: Mapping[str, Energy]) -> float | None:
     """The sum over the components that are known, None when none is."""
     known = [part.energy_j for part in components.values() if part.energy_j is not None]

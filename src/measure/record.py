@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ..values import Value
+from .serving import Batch, Realtime
 from .work import NO_WORK, Work
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Provenance = Literal[
     "counter",
@@ -212,7 +213,8 @@ class Record(Value):
     records compare where they agree. `outcomes` counts answers: correct, wrong, refused (where an
     answer was to be had), refused_rightly and hallucinated (where none was). `scores` are by
     metric, one a question in the task's order, None where a metric does not apply: paired tests
-    need them. `work` is by phase ("prepare" attributed, "answer").
+    need them. `work` is by phase ("prepare" attributed, "answer"). `batch` and `realtime` are the
+    two ways of serving, None where not measured.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -239,7 +241,8 @@ class Record(Value):
     quality_by: dict[str, dict[str, Score]] = {}
     scores: dict[str, tuple[float | None, ...]] = {}
     work: dict[str, Work] = {}
-    latency_s: float | None = None
+    batch: Batch | None = None
+    realtime: Realtime | None = None
     artefact_bytes: int = 0
     carbon: Carbon | None = None
     footprint: Footprint | None = None
@@ -264,4 +267,5 @@ class ScoredAnswer(Value):
     tokens_in: int | None
     tokens_out: int | None
     tokens_reused: int = 0
+    votes: int | None = None
     scores: dict[str, float | None]

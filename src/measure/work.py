@@ -162,7 +162,9 @@ def _total(*parts: tuple[int, float | None]) -> float | None:
 
 
 class Mark(NamedTuple):
-    """A moment in the work of several models: their tallies, and the machine's network counter."""
+    """A moment in the work of several models: their tallies, the machine's network counter, and
+    how many replies were taken from the cache or put there."""
 
     tallies: tuple[Tally, ...]
     network_bytes: int | None
+    replies: int = 0

@@ -8,6 +8,7 @@ import json
 import math
 import struct
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,12 +127,17 @@ def required_memory_bytes(
     config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config = config.get("text_config") or config
     hidden = int(config.get("hidden_size") or 0)
+    activations = 4 * int(config.get("intermediate_size") or 4 * hidden) + 8 * hidden
+    return weights + batch_tokens * size * (key_width(config) + activations)
+
+
+def key_width(config: Mapping[str, Any]) -> int:
+    """Numbers that the keys and values of one token take in all layers, at least 1."""
+    hidden = int(config.get("hidden_size") or 0)
     layers = int(config.get("num_hidden_layers") or 0)
     heads = int(config.get("num_attention_heads") or 1)
     head = int(config.get("head_dim") or hidden // heads)
-    keys = 2 * layers * int(config.get("num_key_value_heads") or heads) * head
-    activations = 4 * int(config.get("intermediate_size") or 4 * hidden) + 8 * hidden
-    return weights + batch_tokens * size * (keys + activations)
+    return max(1, 2 * layers * int(config.get("num_key_value_heads") or heads) * head)
 
 
 def check_memory(what: str, required_bytes: int, available_bytes: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import CannotRun, ModelError
 from .folders import stores_quantized
 from .quiet import quiet_peft, quiet_transformers
+from .rows import Trunk
 
 
 def open_tokenizer(folder: Path) -> Any:
@@ -21,6 +22,15 @@ def open_tokenizer(folder: Path) -> Any:
             )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{folder}: the tokenizer cannot be read: {error}") from error
+
+
+def context_window(folder: Path) -> int | None:
+    """The most tokens of prompt and answer together; None where the model names no limit."""
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    window = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(window) if window else None
 
 
 def load_weights(
@@ -120,3 +130,25 @@ def with_adapter(model: Any, folder: Path) -> tuple[Any, bool]:
     if kind.is_prompt_learning or not hasattr(wrapped.base_model, "merge_and_unload"):
         return wrapped, False
     return wrapped.merge_and_unload(), True
+
+
+def virtual_trunk(model: Any) -> Trunk | None:
+    """What a prompt-learning adapter of PEFT puts before every prompt, as keys and values.
+
+    None for a model without one. Prefix tuning holds keys and values itself; virtual
+    tokens of the others are read.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    if not getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+        return None
+    base = model.get_base_model()
+    with torch.inference_mode():
+        learnt = model.get_prompt(batch_size=1)
+        cache = learnt if isinstance(learnt, DynamicCache) else None
+        if cache is None:
+            cache = DynamicCache(config=base.config.get_text_config())
+            embedded = learnt.to(base.dtype)
+            base(inputs_embeds=embedded, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return Trunk((), tuple((layer.keys, layer.values) for layer in cache.layers))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
 from collections.abc import Sequence
@@ -10,39 +9,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CannotRun
+from ..measure.memory import available_memory_bytes
 from .account import Account
+from .attention import window_of
 from .chat import chat_ids
 from .devices import (
     check_dtype,
     check_memory,
+    key_width,
     preferred_device,
     preferred_dtype,
     required_memory_bytes,
 )
 from .folders import check_folder
-from .generation import (
-    Generation,
-    RowEnds,
-    SharedPrefix,
-    check_window,
-    generation_settings,
-    pad_left,
-    plan_batches,
-    shared_prefix,
-    tally_texts,
+from .generation import Generation, Told, check_window, repeats, tally_texts
+from .loading import (
+    end_tokens,
+    is_quantized,
+    load_weights,
+    open_tokenizer,
+    virtual_trunk,
+    with_adapter,
 )
-from .loading import end_tokens, is_quantized, load_weights, open_tokenizer, with_adapter
-from .quiet import quiet_peft, quiet_transformers
+from .plain import write_plainly
+from .quiet import quiet_transformers
+from .writer import Writer
 
 if TYPE_CHECKING:
     from ..prompt import Message
     from ..system import Decoding
-    from .generation import Told
 
 __all__ = ["LocalModel", "open_tokenizer"]
 
-BATCH_TOKENS = 8192
-BATCH_ROWS = 32
+BATCH_COLUMNS = 12288
+"""Tokens whose keys and values a batch may hold."""
+BATCH_ROWS = 128
+"""Rows of a batch: more are hardly faster a row."""
 
 
 class LocalModel:
@@ -52,12 +54,11 @@ class LocalModel:
     evaluation mode; `tokenizer` its tokenizer; both for training too.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, device: str, dtype: str, even: bool) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, device: str, dtype: str) -> None:
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = dtype
         self._model: Any = model
-        self._even = even
         self._config = model.config.get_text_config()
         self._ends, self._pad = end_tokens(model, tokenizer)
 
@@ -91,17 +92,17 @@ class LocalModel:
             check_folder(path)
         if available_bytes is not None:
             needed = required_memory_bytes(
-                source, dtype, batch_tokens=BATCH_TOKENS, merging=bool(adapters)
+                source, dtype, batch_tokens=BATCH_COLUMNS, merging=bool(adapters)
             )
             check_memory(f"{folder.name} in {dtype}", needed, available_bytes)
         tokenizer = open_tokenizer(folder)
         with quiet_transformers():
             model = load_weights(source, "float32" if adapters else dtype, device)
-            even = False
+            wrapped = False
             for number, adapter in enumerate(adapters, start=1):
                 model, merged = with_adapter(model, adapter)
-                even = not merged
-                if even and number < len(adapters):
+                wrapped = not merged
+                if wrapped and number < len(adapters):
                     raise CannotRun(
                         f"the adapter {adapter.name} cannot be merged into the weights, so no "
                         "other can be applied after it; put it last"
@@ -111,9 +112,9 @@ class LocalModel:
             else:
                 model = model.to(device=device, dtype=getattr(torch, dtype))
         model.eval()
-        if not even and not is_quantized(model):
+        if not wrapped and not is_quantized(model):
             model.requires_grad_(True)  # merging leaves the weights frozen, and they can be trained
-        return cls(model, tokenizer, device=device, dtype=dtype, even=even)
+        return cls(model, tokenizer, device=device, dtype=dtype)
 
     @property
     def model(self) -> Any:
@@ -125,7 +126,7 @@ class LocalModel:
     @property
     def _inner(self) -> Any:
         """The transformers model, without an adapter that wraps it."""
-        return self.model.get_base_model() if self._even else self.model
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
     @functools.cached_property
     def account(self) -> Account:
@@ -153,132 +154,73 @@ class LocalModel:
         """Tokens of a plain text, without special tokens."""
         return len(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
+    @functools.cached_property
+    def _writer(self) -> Writer:
+        return Writer(self._inner, virtual=virtual_trunk(self.model), **self._parts)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "tokenizer": self.tokenizer,
+            "device": self.device,
+            "ends": self._ends,
+            "pad": self._pad,
+            "account": self.account,
+        }
+
+    def _columns(self) -> int:
+        """How many tokens a batch may hold: their keys and values take a quarter of the memory
+        that is left, at most."""
+        import torch
+
+        if self.device.startswith("cuda"):
+            left = torch.cuda.mem_get_info()[0]
+        else:
+            left = available_memory_bytes()
+        width = key_width(self._config.to_dict()) * self._inner.dtype.itemsize
+        return max(1, min(BATCH_COLUMNS, left // 4 // width))
+
     def generate(
         self,
         messages: Sequence[list[Message]],
         decoding: Decoding,
         *,
         seed: int = 0,
-        batch_tokens: int = BATCH_TOKENS,
-        batch_rows: int = BATCH_ROWS,
         told: Told | None = None,
+        columns: int | None = None,
+        rows: int = BATCH_ROWS,
     ) -> list[Generation]:
         """Write one answer to each chat, in the order given.
 
-        Temperature 0 is greedy; otherwise tokens are drawn, the same ones for the same call and
-        `seed`. A row ends at an end token or when a string of `stop` stands in its text after the
-        first character that is not white space; the text is cut before it and stripped. Only
-        these arguments decide: penalties that a model's maker recommends are not applied.
-        Raises `InputError` when a prompt with its answer would not fit the context window.
+        A row ends at an end token or when a stop string stands in its text after the first
+        character that is not white space; the text is cut before it and stripped. Only
+        `decoding` decides: penalties that a model's maker recommends are not applied. What is
+        drawn for a chat depends on `seed` and on how many equal chats stand before it, not on the
+        others. `columns` bounds the tokens that a batch may hold (by default what memory allows),
+        `rows` its rows. Raises `InputError` when a prompt with its answer would not fit the
+        context window, or the longest of `choices` not the answer.
         """
-        max_tokens, stop = decoding.max_tokens, decoding.stop
+        if not messages:
+            return []
         prompts = [self.encode_chat(chat) for chat in messages]
-        check_window(prompts, max_tokens, self.context_window)
-        settings = generation_settings(decoding, self._ends, self._pad)
-        waiting = plan_batches(
-            [len(prompt) for prompt in prompts],
-            max_tokens=max_tokens,
-            batch_tokens=batch_tokens,
-            max_rows=batch_rows,
-            even=self._even,
-        )[::-1]
-        # Wrapped adapters (prompt tuning) put tokens of their own before the prompt: no sharing.
-        length = 0 if self._even else shared_prefix(prompts)
-        shared = self._read(prompts[0][:length]) if length else None
-        answers: dict[int, Generation] = {}
-        while waiting:
-            batch = waiting.pop()
-            rest = [prompts[i][length:] for i in batch]
-            written = self._attempt(rest, settings, stop, seed + batch[0], shared)
-            if written is None and len(batch) > 1:
-                half = len(batch) // 2
-                waiting += [batch[half:], batch[:half]]
-                continue
-            if written is None:
-                raise CannotRun(
-                    f"the {self.device} has too little memory for one prompt of "
-                    f"{len(prompts[batch[0]])} tokens; choose a smaller model or shorter prompts"
-                )
-            answers.update(zip(batch, written, strict=True))
-            for number, reply in zip(batch, written, strict=True):
-                if told is not None:
-                    told(number, reply)
-        if shared is not None:  # the first prompt paid for what the others reused
-            answers[0] = answers[0].model_copy(update={"tokens_reused": 0})
-        made = [answers[index] for index in range(len(prompts))]
-        self.account.tally += tally_texts(made)
-        return made
-
-    def _read(self, prefix: Sequence[int]) -> SharedPrefix:
-        """A prefix that all prompts share, with its keys and values."""
-        import torch
-        from transformers import DynamicCache
-
-        cache = DynamicCache(config=self._config)
-        with quiet_transformers(), torch.inference_mode(), self.account.watching(self._inner):
-            ids = torch.tensor([list(prefix)], device=self.device)
-            self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return SharedPrefix(prefix, cache)
-
-    def _attempt(
-        self,
-        prompts: Sequence[Sequence[int]],
-        settings: Any,
-        stop: Sequence[str],
-        seed: int,
-        shared: SharedPrefix | None,
-    ) -> list[Generation] | None:
-        """The answers of one batch, or None where the device's memory did not suffice.
-
-        Not the exception itself: it would hold on to the tensors of the failed attempt.
-        """
-        import torch
-
-        with contextlib.suppress(torch.OutOfMemoryError), self.account.watching(self._inner):
-            return self._write(prompts, settings, stop, seed, shared)
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
-        return None
-
-    def _write(
-        self,
-        prompts: Sequence[Sequence[int]],
-        settings: Any,
-        stop: Sequence[str],
-        seed: int,
-        shared: SharedPrefix | None,
-    ) -> list[Generation]:
-        """Answers to prompts, of which the beginning that is `shared` was read already."""
-        import torch
-        from transformers import StoppingCriteriaList
-
-        ids, mask = pad_left(prompts, self._pad)
-        cache: dict[str, Any] = {}
-        if shared is not None:
-            ids, mask, cache["past_key_values"] = shared.before(ids, mask)
-        ends = RowEnds(self.tokenizer, len(prompts), ends=self._ends, stop=stop)
-        devices = [torch.cuda.current_device()] if self.device.startswith("cuda") else []
-        # The draw is ours, the caller's random state is put back.
-        quiet = quiet_peft if self._even else contextlib.nullcontext
-        with quiet(), quiet_transformers(), torch.inference_mode(), torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
-            self.model.generate(
-                input_ids=ids.to(self.device),
-                attention_mask=mask.to(self.device),
-                generation_config=settings,
-                stopping_criteria=StoppingCriteriaList([ends]),
-                **cache,
-            )
-        reused = len(shared.ids) if shared else 0
-        return [
-            Generation(
-                text=ends.text(row),
-                tokens_in=len(prompt) + reused,
-                tokens_out=len(ends.rows[row]),
-                tokens_reused=reused,
-            )
-            for row, prompt in enumerate(prompts)
-        ]
+        check_window(prompts, decoding.max_tokens, self.context_window)
+        longest = max(map(len, prompts)) + decoding.max_tokens
+        window = window_of(self._inner)
+        if window is None or longest <= window:
+            write = self._writer.write
+        else:
+            write = functools.partial(write_plainly, self.model, **self._parts)
+        made = write(
+            prompts,
+            decoding,
+            seeds=[seed + number for number in repeats(messages)],
+            columns=columns or self._columns(),
+            rows=rows,
+            told=told or (lambda number, reply: None),
+        )
+        answers = [made[number] for number in range(len(prompts))]
+        self.account.tally += tally_texts(answers)
+        return answers
 
     def close(self) -> None:
         """Free the weights. May be called twice."""

@@ -7,19 +7,35 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import Context, Progress, Stage, Strategy
+from .long_context import LongContext
 from .prompt import Prompt
+from .prompt_search import PromptSearch
 from .prune import Prune
 from .quantize import Quantize
 from .rag import RAG
+from .self_consistency import SelfConsistency
 from .tree_rag import TreeRAG
 from .tuning import FullFineTuning, LoRA
 
 AnyStrategy = Annotated[
-    Prompt | RAG | TreeRAG | LoRA | FullFineTuning | Quantize | Prune, Field(discriminator="type")
+    Prompt
+    | PromptSearch
+    | LongContext
+    | SelfConsistency
+    | RAG
+    | TreeRAG
+    | LoRA
+    | FullFineTuning
+    | Quantize
+    | Prune,
+    Field(discriminator="type"),
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "prompt": Prompt,
+    "prompt_search": PromptSearch,
+    "long_context": LongContext,
+    "self_consistency": SelfConsistency,
     "rag": RAG,
     "tree_rag": TreeRAG,
     "lora": LoRA,
@@ -36,10 +52,13 @@ __all__ = [
     "Context",
     "FullFineTuning",
     "LoRA",
+    "LongContext",
     "Progress",
     "Prompt",
+    "PromptSearch",
     "Prune",
     "Quantize",
+    "SelfConsistency",
     "Stage",
     "Strategy",
     "TreeRAG",

@@ -23,9 +23,19 @@ if TYPE_CHECKING:
     from ..models.embedder import Embedder
     from ..session import Session
 
-Part = Literal["system", "train", "validation", "documents", "hierarchy", "seed", "machine"]
+Part = Literal[
+    "system",
+    "decoding",
+    "train",
+    "validation",
+    "documents",
+    "hierarchy",
+    "seed",
+    "machine",
+    "scoring",
+]
 """What a stage can depend on. ``system``: the incoming one, but for its decoding; ``machine``:
-precision, kind of device and number of processes."""
+precision, kind of device and number of processes; ``scoring``: the task's metrics, in order."""
 
 
 class Progress(Protocol):
@@ -84,11 +94,15 @@ class Strategy(Value):
         """What makes the step this one, for hashing: settings and version, models by revision."""
         return {**self.plain(), "version": self.version}
 
+    def depends_on(self) -> frozenset[Part]:
+        """What this configuration's stage depends on: all of `reads`, or less."""
+        return self.reads
+
     def prepare(self, system: System, ctx: Context) -> System:
         """The customised System; what is expensive is built once and found again later."""
         return self.attach(system, ctx.stage(self, system))
 
-    def warm_up(self, ctx: Context) -> None:
+    def warm_up(self, system: System, ctx: Context) -> None:
         """Import and open what `build` needs, before it is metered: a process pays that once."""
 
     def build(self, system: System, ctx: Context) -> None:

@@ -1,25 +1,54 @@
-"""Prompt: an instruction and worked examples; nothing is trained, nothing is retrieved."""
+"""Prompt: an instruction, worked examples, and what answers there can be; nothing is trained."""
 
 from __future__ import annotations
 
-import json
-import random
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from ..errors import CannotRun, InputError, RecipeError
-from ..files import write_json
-from ..prompt import PromptTemplate, Shot
+from ..models.fetch import resolve, resolve_folder
+from ..prompt import Placement, PromptTemplate, ShotOrder, ordered
 from ..prompt_file import PromptFile, decoded, given, load_prompt
-from ..system import Decoding, ShotsSource, System
-from ..tasks.task import Example
+from ..rag.shot_index import read_shots, write_shots
+from ..system import Decoding, NearestShots, ShotsSource, Stop, System
 from .base import Context, Part, Stage, Strategy
+from .shots import (
+    DRAWING,
+    EMBEDDING,
+    IndexShots,
+    Selection,
+    choose_shots,
+    farthest_first,
+    shots_of,
+    training_choices,
+)
+
+if TYPE_CHECKING:
+    from ..models.embedder import Embedder
+
+# By kind, so that a fault in a list is told without the other thing it could have been.
+Choices = Annotated[
+    Annotated[Literal["train"], Tag("str")] | Annotated[tuple[Stop, ...], Tag("tuple[str]")],
+    Discriminator(lambda given: "str" if isinstance(given, str) else "tuple[str]"),
+]
 
 
 class Prompt(Strategy):
-    """Set the instruction and show `shots` training examples, spread over the kinds of question.
+    """Set the instruction and show `shots` training examples, chosen by the rule of `selection`.
+
+    "nearest" finds those most like the question that is asked, the most similar last; the other
+    rules choose once, for all questions. `order` may change how they stand. `choices` are the only
+    answers there can be; "train" takes the first answers of the training examples.
 
     `file` is a prompt file, or the name of a shipped one: it is the whole prompt, and the settings
     given here go before its own. Without it, fields left out keep what the incoming System has.
@@ -27,15 +56,23 @@ class Prompt(Strategy):
     """
 
     reads: ClassVar[frozenset[Part]] = frozenset({"train", "seed"})
-    settings_that_build: ClassVar[frozenset[str] | None] = frozenset({"shots"})
+    settings_that_build: ClassVar[frozenset[str] | None] = frozenset(
+        {"shots", "selection", "embedder"}
+    )
+    version: ClassVar[int] = 2
 
     type: Literal["prompt"] = "prompt"
     file: PromptFile | None = None
     shots: int = Field(default=0, ge=0, le=64)
+    selection: Selection = "balanced"
+    embedder: str = "minilm"
+    order: ShotOrder = "chosen"
     instruction: str | None = None
     question: str | None = None
     passages: str | None = None
+    placement: Placement | None = None
     answer_after: str | None = Field(default=None, min_length=1)
+    choices: Choices | None = None
     decoding: Decoding | None = None
 
     @field_validator("file", mode="before")
@@ -58,16 +95,44 @@ class Prompt(Strategy):
             self._template(PromptTemplate())
         except RecipeError as error:  # as a fault of the recipe, told with its line
             raise ValueError(str(error)) from error
+        if isinstance(self.choices, tuple) and len(set(self.choices)) < len(self.choices):
+            raise ValueError("each of choices once")
+        if self.choices is not None and "choices" in (given(self.decoding) or {}):
+            raise ValueError("`choices` and `decoding.choices` are the same; give one of the two")
         return self
 
     def identity(self) -> dict[str, Any]:
-        """With the content of the file, but for its notes."""
-        return {**super().identity(), "file": self.file and self.file.digest()}
+        """With the content of the file, but for its notes; with the embedder, where one is asked,
+        by its weights."""
+        embedder = None
+        if self.shots and self.selection in EMBEDDING:
+            embedder = resolve(self.embedder, kind="embedder").revision
+        file = self.file and self.file.digest()
+        return {**super().identity(), "file": file, "embedder": embedder}
+
+    def depends_on(self) -> frozenset[Part]:
+        """The seed decides only where shots are drawn."""
+        drawn = self.shots and self.selection in DRAWING
+        return self.reads if drawn else self.reads - {"seed"}
 
     def prepare(self, system: System, ctx: Context) -> System:
         """Without shots to choose there is nothing to build, so there is no stage either."""
         prompted = self.applied(system)
-        return super().prepare(prompted, ctx) if self.shots else prompted
+        if self.choices == "train":
+            prompted = _restricted(prompted, training_choices(ctx.task.train))
+        if not self.shots:
+            return prompted
+        if len(ctx.task.train) < self.shots:
+            raise CannotRun(
+                f"prompt.shots is {self.shots} and the task has {len(ctx.task.train)} training "
+                "examples"
+            )
+        if self.selection != "nearest":
+            return super().prepare(prompted, ctx)
+        stage = ctx.stage(IndexShots(embedder=self.embedder), prompted)
+        return prompted.with_source(
+            NearestShots(stage=stage.ref, embedder=self.embedder, k=self.shots, order=self.order)
+        )
 
     def applied(self, system: System) -> System:
         """The system with all of the prompt but the shots that are still to be chosen."""
@@ -78,41 +143,51 @@ class Prompt(Strategy):
             ),
         }
         prompted = system.model_copy(update=changes)
+        if isinstance(self.choices, tuple):
+            prompted = _restricted(prompted, self.choices)
         if self.shots or not (self.file and self.file.shots):
             return prompted
         return prompted.with_source(ShotsSource(shots=self.file.shots))
 
+    def warm_up(self, system: System, ctx: Context) -> None:
+        """What the embedder imports, where one is asked."""
+        if self.selection == "diverse":
+            with self._embedder() as first:
+                first.encode_queries(["Hello"])
+
     def build(self, system: System, ctx: Context) -> None:
         """Choose the shots."""
-        if len(ctx.task.train) < self.shots:
-            raise CannotRun(
-                f"prompt.shots is {self.shots} and the task has {len(ctx.task.train)} training "
-                "examples"
-            )
-        chosen = choose_shots(ctx.task.train, self.shots, ctx.seed)
-        write_json(ctx.workdir / "shots.json", [shot.plain() for shot in chosen])
+        if self.selection == "diverse":
+            shots = shots_of(ctx.task.train)
+            # Not the pool's: answering does not need it, so its load belongs to this stage's bill.
+            with self._embedder() as embedder:
+                vectors = embedder.encode_queries([shot.question for shot in shots])
+                ctx.open(system).book(embedder.model, "embedding", embedder.account.tally)
+            chosen = [shots[row] for row in farthest_first(vectors, self.shots)]
+        else:
+            chosen = choose_shots(ctx.task.train, self.shots, ctx.seed, self.selection)
+        write_shots(ctx.workdir, chosen)
+
+    def _embedder(self) -> Embedder:
+        from ..models.embedder import Embedder
+
+        return Embedder.open(resolve_folder(self.embedder, kind="embedder"))
 
     def attach(self, system: System, stage: Stage) -> System:
         """Add the chosen shots to every prompt."""
-        rows = json.loads((stage.folder / "shots.json").read_text(encoding="utf-8"))
-        return system.with_source(ShotsSource(shots=tuple(Shot(**row) for row in rows)))
+        shots = ordered(read_shots(stage.folder), self.order)
+        return system.with_source(ShotsSource(shots=tuple(shots)))
 
     def _template(self, template: PromptTemplate) -> PromptTemplate:
         changes = {
             name: value
-            for name in ("instruction", "question", "passages", "answer_after")
+            for name in PromptTemplate.model_fields
             if (value := getattr(self, name)) is not None
         }
         template = self.file.template if self.file else template
         return PromptTemplate(**{**template.plain(), **changes})
 
 
-def choose_shots(train: tuple[Example, ...], count: int, seed: int) -> list[Shot]:
-    """`count` seeded examples, one of each kind in turn, the most frequent kind first."""
-    shuffled = random.Random(seed).sample(train, len(train))
-    by_kind: dict[str, list[Example]] = {}
-    for example in shuffled:
-        by_kind.setdefault(example.kind, []).append(example)
-    kinds = sorted(by_kind.values(), key=lambda examples: (-len(examples), examples[0].kind))
-    turns = [group[turn] for turn in range(len(train)) for group in kinds if turn < len(group)]
-    return [Shot(id=e.id, question=e.question, answer=e.answers[0]) for e in turns[:count]]
+def _restricted(system: System, choices: tuple[str, ...]) -> System:
+    decoding = decoded(system.decoding, Decoding(choices=choices))
+    return system.model_copy(update={"decoding": decoding})

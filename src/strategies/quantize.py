@@ -43,7 +43,7 @@ class Quantize(Strategy):
             known["packed_for"] = torch.backends.cpu.get_cpu_capability()
         return known
 
-    def warm_up(self, ctx: Context) -> None:
+    def warm_up(self, system: System, ctx: Context) -> None:
         """The quantising library, which takes some seconds to import."""
         warm_up(self.quantization)
 

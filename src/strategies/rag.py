@@ -34,7 +34,7 @@ class RAG(Strategy):
         revision = resolve(self.embedder, kind="embedder").revision
         return {**super().identity(), "embedder": revision}
 
-    def warm_up(self, ctx: Context) -> None:
+    def warm_up(self, system: System, ctx: Context) -> None:
         """FAISS, the splitter and the embedder, whose load is charged to answering."""
         import faiss  # noqa: F401
         import langchain_text_splitters  # noqa: F401

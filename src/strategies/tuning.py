@@ -23,7 +23,7 @@ class Tuning(Strategy, TrainingSettings):
 
     reads: ClassVar[frozenset[Part]] = frozenset({"system", "train", "seed", "machine"})
 
-    def warm_up(self, ctx: Context) -> None:
+    def warm_up(self, system: System, ctx: Context) -> None:
         """The training libraries, which take some seconds to import."""
         with quiet_training():
             import datasets  # type: ignore[import-untyped]  # noqa: F401

@@ -50,7 +50,6 @@ def record(name: str = "lora", **changes: Any) -> Record:
             "fact": scores, "fact/covered": half, "fact/new": half,  # two parts of one kind
             "form": scores, "form/long": half, "form/old": scores,  # tags that overlap
         },
-        "latency_s": 0.4,
         "artefact_bytes": 12_500_000,
         "carbon": Carbon(place="FRA", intensity_g_per_kwh=50.0, source="a table", year=2023),
     }  # fmt: skip
@@ -86,8 +85,8 @@ def test_csv_holds_the_figures_of_the_record_with_their_units() -> None:
             "prepare_wh": 2.0, "prepare_s": 60.0, "load_j": 100.0,
             "answer_wh_per_1000": 5.0, "joules_per_correct": 36.0,
             "emissions_g_prepare_load_1000_answers": 25_300 / 3.6e6 * 50,
-            "latency_median_s": 0.4, "peak_memory_prepare_gb": 3.0,
-            "peak_memory_answer_gb": 2.5, "artefact_mb": 12.5, "intensity_g_per_kwh": 50.0,
+            "peak_memory_prepare_gb": 3.0, "peak_memory_answer_gb": 2.5,
+            "artefact_mb": 12.5, "intensity_g_per_kwh": 50.0,
         }
     )  # fmt: skip
 
@@ -97,7 +96,7 @@ def test_json_rows_hold_the_same_figures() -> None:
     first, second = plain_rows(comparison)
     by_csv, _ = rows(comparison.to_csv())
     numbers = {key: value for key, value in first.items() if isinstance(value, float)}
-    assert len(numbers) == 20  # three metrics with their intervals, ten costs, the grid
+    assert len(numbers) == 19  # three metrics with their intervals, nine costs, the grid
     assert numbers == {key: float(by_csv[key]) for key in numbers}
     assert second == {"run": "huge", "status": "skipped", "reason": "needs 80 GB | has 24"}
 
@@ -109,7 +108,7 @@ def test_the_table_shows_quality_cost_and_kinds() -> None:
     assert quality.rows[0] == ("lora", *["0.50 [0.40, 0.60]"] * 3)
     assert quality.rows[-1] == (REFERENCE, "0.25", "0.25", "0.25")
     assert cost.rows[0] == (
-        "lora", "2.000", "60", "100", "5.000", "36.0", "0.351", "0.40", "3.00", "2.50", "12.5",
+        "lora", "2.000", "60", "100", "5.000", "36.0", "0.351", "3.00", "2.50", "12.5",
     )  # fmt: skip
     # A kind that its tags divide is shown by them, another as a whole.
     assert kinds.headers == ("run", "covered\n(10)", "new\n(10)", "form\n(20)")
@@ -120,19 +119,18 @@ def test_the_unknown_is_a_dash_or_empty_and_never_0() -> None:
     unknown = record(
         phases={"load": phase(None, 1.0, "failed"), "answer": phase(None, 10.0, "failed")},
         prepare=Bill(energy_j=None, duration_s=60.0),
-        latency_s=None,
         carbon=None,
         stages=(),
     )
     comparison = compare([unknown])
     _, cost, _ = comparison.tables()
-    assert cost.rows[0] == ("lora", "–", "60", "–", "–", "–", "–", "–", "–", "2.50", "12.5")
+    assert cost.rows[0] == ("lora", "–", "60", "–", "–", "–", "–", "–", "2.50", "12.5")
     (row,) = rows(comparison.to_csv())
     empty = {key for key, value in row.items() if value == ""}
     assert empty == {
         "reason", "not_comparable", "place", "intensity_g_per_kwh", "hardware", "flags",
         "prepare_wh", "load_j", "answer_wh_per_1000", "joules_per_correct",
-        "emissions_g_prepare_load_1000_answers", "latency_median_s", "peak_memory_prepare_gb",
+        "emissions_g_prepare_load_1000_answers", "peak_memory_prepare_gb",
     }  # fmt: skip
     assert plain_rows(comparison)[0]["load_j"] is None
     notes = " ".join(comparison.notes())
@@ -167,7 +165,7 @@ def test_markdown_is_a_table_for_each_and_a_list_of_notes() -> None:
     assert lines[0].startswith("**Quality")
     assert "| lora | 0.50 [0.40, 0.60] | 0.50 [0.40, 0.60] | 0.50 [0.40, 0.60] |" in lines
     widths = {line.count("|") for line in lines if "2.000" in line or "prepare Wh" in line}
-    assert widths == {12}
+    assert widths == {11}
     assert any(
         line.startswith(
             "- gCO₂e: prepare + load + 1,000 answers at 50 g/kWh (FRA, average, a table, 2023)"

@@ -71,7 +71,7 @@ class Comparison:
 def comparison(tmp_path: Path, task_folder: Path, chat_model: Path, embedder: str) -> Comparison:
     recipe = tmp_path / "four.yaml"
     recipe.write_text(
-        f"task: {task_folder}\nmodel: {chat_model}\nplace: FRA\nlatency_questions: 1\n"
+        f"task: {task_folder}\nmodel: {chat_model}\nplace: FRA\nrealtime_questions: 1\n"
         "baseline_s: 0\ndecoding: {max_tokens: 4}\nprompt: {shots: 1}\n"
         f"rag: {{embedder: {embedder}, chunk_tokens: 40, overlap_tokens: 4, k: 1}}\n"
         "full_fine_tuning: {num_train_epochs: 1}\n"

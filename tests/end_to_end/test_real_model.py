@@ -16,7 +16,7 @@ from wattune.measure.store import load_answers, load_records
 SLICE = (
     "limit.questions=8",
     "limit.train=16",
-    "latency_questions=1",
+    "realtime_questions=1",
     "lora.num_train_epochs=1",
     "full_fine_tuning.num_train_epochs=1",
 )
@@ -24,7 +24,7 @@ RUNS = ["zero-shot", "few-shot", "rag", "tree-rag", "lora", "full", "t-rag"]
 QUALITY = ("token_f1", "exact_match", "contained")
 COST = (
     "prepare_s", "load_j", "answer_wh_per_1000", "emissions_g_prepare_load_1000_answers",
-    "latency_median_s", "peak_memory_answer_gb", "artefact_mb",
+    "realtime_latency_p50_s", "peak_memory_answer_gb", "artefact_mb",
 )  # fmt: skip
 
 

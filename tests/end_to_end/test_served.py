@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from wattune.job import machine
+from wattune.machine import machine
 from wattune.measure.store import load_answers
 from wattune.models.fetch import resolve
 from wattune.recipe import parse_recipe
@@ -81,7 +81,7 @@ def test_a_real_server_answers_as_the_same_model_here(
     for side, model in sides.items():
         recipe = parse_recipe(
             {"task": "harbour", "model": model, "limit": {"questions": 4}, "baseline_s": 0,
-             "latency_questions": 1, "runs": {"few": [{"prompt": {"shots": 2}}]}},
+             "realtime_questions": 1, "runs": {"few": [{"prompt": {"shots": 2}}]}},
             name=side,
         )  # fmt: skip
         (record,) = run_recipe(recipe, tmp_path / side)

@@ -35,6 +35,7 @@ from wattune.measure.record import (
     StageRecord,
     Utilisation,
 )
+from wattune.measure.serving import batch_of, realtime_of
 from wattune.measure.store import write_record
 from wattune.measure.work import Work
 from wattune.values import Value
@@ -89,6 +90,8 @@ FULL = Record(
     quality_by={"question": {"token_f1": Score(value=0.5, low=0.4, high=0.6, n=3)}},
     scores={"token_f1": (1.0, None, 0.0)},
     work={"answer": Work(tokens_in=30, tokens_out=6, tokens_reused=4)},
+    batch=batch_of(3, 2.0),
+    realtime=realtime_of(2, 30.0, [1.0, 2.0], []),
     carbon=Carbon(
         place="FRA", intensity_g_per_kwh=56.0, source="a table", year=2023, pue=1.5, pue_source="x"
     ),
@@ -123,6 +126,10 @@ def test_units_stand_in_the_columns() -> None:
         "answer_overlapped": True,
         "answer_tokens_in": 30,
         "answer_tokens_reused": 4,
+        "batch_questions_per_s": 1.5,
+        "realtime_questions": 2,
+        "realtime_latency_p50_s": 1.5,
+        "realtime_energy_j_per_answer": 15.0,
         "outcomes_correct": 2,
         "token_f1": 0.5,
         "token_f1_low": 0.4,
@@ -137,6 +144,7 @@ def test_units_stand_in_the_columns() -> None:
     }
     assert {name: row[name] for name in expected} == expected
     unknown = ["prepare_net_energy_j", "answer_gpu_energy_j", "money_spent", "answer_gpu_percent"]
+    unknown += ["realtime_first_token_p50_s"]
     assert row[unknown].isna().all()
 
 
@@ -144,6 +152,7 @@ def test_every_figure_of_a_record_has_a_column() -> None:
     """Each number in the JSON, wherever it stands, is in the row; but in lists and by question."""
     columns = set(to_frame([FULL]).columns)
     hidden = {"recipe", "system", "task", "stages", "scores", "quality_by", "environment", "notes"}
+    hidden |= {"latency_s", "first_token_s"}
 
     def check(value: Any, path: tuple[str, ...]) -> None:
         for name, inner in value.items():
@@ -213,7 +222,7 @@ def test_parquet(tmp_path: Path) -> None:
     types = {field.name: field.type for field in parquet.read_schema(known)}
     for field in parquet.read_schema(unknown):
         assert field.type == types[field.name], field.name
-    assert str(types["latency_s"]) == "double"  # known in neither
+    assert str(types["realtime_first_token_p95_s"]) == "double"  # known in neither
     assert parquet.read_table(known)["answer_energy_j"].null_count == 1
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 

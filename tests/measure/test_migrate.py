@@ -12,6 +12,7 @@ import pytest
 from wattune.errors import StorageError
 from wattune.measure.migrate import STEPS, migrate
 from wattune.measure.record import SCHEMA_VERSION, Record
+from wattune.measure.serving import Batch, Realtime
 from wattune.measure.store import load_records
 from wattune.measure.work import Work
 
@@ -127,7 +128,7 @@ def test_a_record_of_schema_1_is_loaded(tmp_path: Path, record: Record) -> None:
 
 def test_what_schema_1_held_is_kept(record: Record) -> None:
     before, after = version_1(), record.plain()
-    moved = {"schema_version", "tokens"}
+    moved = {"schema_version", "tokens", "latency_s"}
     for name in before.keys() - moved:
         assert _part_of(before[name], after[name]), name
     assert record.work == {"answer": Work(tokens_in=640, tokens_out=18)}
@@ -156,6 +157,46 @@ def test_what_schema_1_did_not_measure_is_not_zero(record: Record) -> None:
     assert record.work["answer"].flops is None
     assert (record.baseline, record.footprint, record.money) == (None, None, None)
     assert (record.outcomes, record.scores) == ({}, {})
+    assert record.batch == Batch(questions=2, questions_per_s=0.25)
+    assert record.realtime == Realtime(latency_p50_s=1.25)  # over how many was not said
+
+
+def version_2() -> dict[str, Any]:
+    """A record of schema 1 as schema 2 had it, with the questions that were asked alone."""
+    content = version_1()
+    content["schema_version"] = 2
+    content["work"] = {"answer": content.pop("tokens")}
+    content["phases"]["latency"] = {"duration_s": 2.5, "energy_j": 30.0}
+    content["recipe"]["latency_questions"] = 8  # the task has but two
+    return content
+
+
+def test_what_schema_2_said_of_serving_is_moved() -> None:
+    found = Record.model_validate(migrate(version_2()))
+    assert set(found.phases) == {"load", "answer", "realtime"}
+    assert found.recipe["realtime_questions"] == 8
+    assert "latency_questions" not in found.recipe
+    assert found.batch == Batch(questions=2, questions_per_s=0.25)
+    assert found.realtime == Realtime(questions=2, latency_p50_s=1.25, energy_j_per_answer=15.0)
+
+
+@pytest.mark.parametrize("field", ["recipe", "phases", "answers"])
+def test_what_schema_2_did_not_say_of_serving_stays_unknown(field: str) -> None:
+    content = version_2()
+    del content[field]
+    found = Record.model_validate(migrate(content))
+    assert found.realtime is not None
+    assert found.realtime.latency_p50_s == 1.25
+    assert found.realtime.energy_j_per_answer is None
+    assert (found.batch is None) == (field != "recipe")
+
+
+def test_a_run_of_schema_2_that_asked_nothing_alone_or_failed() -> None:
+    plain = Record.model_validate(migrate({**version_2(), "latency_s": None}))
+    assert plain.realtime is None
+    failed = {"schema_version": 2, "name": "x", "key": "y", "status": "failed", "latency_s": None}
+    found = Record.model_validate(migrate(failed))
+    assert (found.batch, found.realtime) == (None, None)
 
 
 def test_the_content_given_is_left_as_it_is() -> None:
@@ -205,6 +246,17 @@ def test_damage_in_what_is_moved_is_named(tmp_path: Path, field: str, content: A
     path = tmp_path / "old.json"
     path.write_text(json.dumps({**version_1(), field: content}))
     with pytest.raises(StorageError, match=rf"damaged \(.*{next(iter(content))}"):
+        load_records(path)
+
+
+@pytest.mark.parametrize("nonsense", ["x", ["x"], {"x": ["y"]}])
+@pytest.mark.parametrize("field", ["latency_s", "answers", "phases"])
+def test_damage_in_what_schema_2_said_of_serving_is_named(
+    tmp_path: Path, field: str, nonsense: Any
+) -> None:
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({**version_2(), field: nonsense}))
+    with pytest.raises(StorageError, match=r"old\.json: the record is damaged"):
         load_records(path)
 
 

@@ -47,7 +47,7 @@ def write(
     def make(more: str = "", runs: str = "runs: {plain: []}") -> Path:
         path = tmp_path / "served.yaml"
         path.write_text(
-            f"task: {task_folder.name}\nplace: FRA\nlatency_questions: 2\nbaseline_s: 0\n"
+            f"task: {task_folder.name}\nplace: FRA\nrealtime_questions: 2\nbaseline_s: 0\n"
             f"model: {{endpoint: {chat_server.url}, model: m, key_env: CHAT_KEY{more}}}\n"
             f"rag: {{embedder: {embedder}, chunk_tokens: 40, overlap_tokens: 4}}\n{runs}\n",
             encoding="utf-8",
@@ -76,7 +76,10 @@ def test_every_strategy_that_needs_no_weights_works_and_the_others_are_skipped(
         "questions": 14, "requests": 14, "retries": 0, "rate_limited": 0, "empty": 0, "failed": 0,
         "without_token_counts": 0, "reasons": {},
     }  # fmt: skip
-    assert plain.latency_s
+    assert plain.realtime is not None
+    assert len(plain.realtime.latency_s) == plain.realtime.questions == 2
+    assert plain.realtime.first_token_s == ()  # it does not stream
+    assert plain.realtime.first_token_p50_s is None
     # The server is on this machine, where the meter sees it: nothing is modelled.
     assert "endpoint" not in plain.phases["answer"].components
     assert plain.fingerprints["model"] == rag.fingerprints["model"]
@@ -100,13 +103,37 @@ def test_every_strategy_that_needs_no_weights_works_and_the_others_are_skipped(
     }
 
 
+def test_a_stream_tells_the_wait_for_the_first_token(
+    tmp_path: Path, write: Write, chat_server: Any
+) -> None:
+    chat_server.usual = chat_server.stream(["jetty", " 1"])
+    path = write(", stream: true", "runs: {plain: [], rag: [rag]}")
+    for record in run_recipe(load_recipe(str(path)), tmp_path / "runs"):
+        found = record.realtime
+        assert found is not None
+        assert len(found.first_token_s) == len(found.latency_s) == 2
+        assert found.first_token_p95_s is not None
+
+
+def test_a_question_without_an_answer_has_no_wait(
+    tmp_path: Path, write: Write, chat_server: Any
+) -> None:
+    said, refused = chat_server.say("jetty 1"), chat_server.send("{}", 400)
+    chat_server.replies = [*[said] * 12, refused, said]  # all at once, then two alone
+    (record,) = run_recipe(load_recipe(str(write())), tmp_path / "runs")
+    assert record.realtime is not None
+    assert record.realtime.questions == 2
+    assert len(record.realtime.latency_s) == 1
+    assert record.realtime.latency_p50_s == record.realtime.latency_p95_s
+
+
 def test_a_managed_endpoint_s_energy_is_modelled_in_every_phase_that_asks_it(
     tmp_path: Path, write: Write
 ) -> None:
     more = ", where: managed, energy: gpt-4o"
     (record,) = run_recipe(load_recipe(str(write(more))), tmp_path / "runs")
-    # 12 questions of 10 tokens in and 2 out, at 0.18 and 0.50 Wh per 1,000; 2 for the latency.
-    for name, questions in (("answer", 12), ("latency", 2)):
+    # 12 questions of 10 tokens in and 2 out, at 0.18 and 0.50 Wh per 1,000; 2 of them alone too.
+    for name, questions in (("answer", 12), ("realtime", 2)):
         phase = record.phases[name]
         part = phase.components["endpoint"]
         assert part.provenance == "modelled_tokens"
@@ -115,7 +142,7 @@ def test_a_managed_endpoint_s_energy_is_modelled_in_every_phase_that_asks_it(
         assert "Epoch AI" in part.detail
         known = [c.energy_j or 0.0 for c in phase.components.values()]
         assert phase.energy_j == pytest.approx(sum(known))
-    both = sum(record.phases[name].energy_j or 0.0 for name in ("answer", "latency"))
+    both = sum(record.phases[name].energy_j or 0.0 for name in ("answer", "realtime"))
     assert (record.spent.energy_j or 0.0) >= both
 
 

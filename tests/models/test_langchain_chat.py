@@ -130,7 +130,7 @@ def test_a_run_with_one_makes_a_record(
         energy={"wh_per_1000_tokens_in": 1, "wh_per_1000_tokens_out": 2},
     )
     system = load_system(ref, refusal=ferry.refusal)
-    record = run([], ferry, system, latency_questions=0, runs=tmp_path)
+    record = run([], ferry, system, realtime_questions=0, runs=tmp_path)
     assert record.status == "done"
     assert record.work["answer"].tokens_in == 12 * 12
     part = record.phases["answer"].components["endpoint"]

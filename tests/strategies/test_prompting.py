@@ -12,7 +12,7 @@ from wattune import Prompt
 from wattune.errors import CannotRun
 from wattune.job import Job
 from wattune.session import Session
-from wattune.strategies.prompt import choose_shots
+from wattune.strategies.shots import choose_shots
 
 
 def job(ferry: Any, base: Any, *steps: Any, seed: int = 0) -> Job:

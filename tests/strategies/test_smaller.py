@@ -30,7 +30,7 @@ def small(ferry: Any) -> Any:
 
 
 def job(task: Any, base: Any, *steps: Strategy) -> Job:
-    return Job(name="it", strategies=steps, task=task, system=base, latency_questions=1)
+    return Job(name="it", strategies=steps, task=task, system=base, realtime_questions=1)
 
 
 def config_of(runner: Any, system: Any) -> dict[str, Any]:
