@@ -208,14 +208,15 @@ def prompts_report(
     if not found:
         raise InputError(f"{record}: no prompt search there; give a record of a run that had one")
     for stage in found:
-        report = SearchReport.model_validate(stage.details)
+        report = SearchReport.model_validate(stage.details["search"])
         show_tables([*[_raced(choice, report) for choice in report.choices], _worth(report)])
         joules = stage.attributed.energy_j
         energy = "energy unknown" if joules is None else f"{joules:,.0f} J"
         typer.echo(
             f"{report.asked} answers to at most {report.questions} validation questions, "
             f"{stage.attributed.duration_s:,.0f} s, {energy}. ★ was adopted. Tokens are means by "
-            "question; differences are to what stood, by the same questions, with 95 % intervals."
+            "question; differences are to what stood, by the same questions, with 95 % intervals. "
+            "What could go costs tokens, and its lack was not seen to make answers worse."
         )
 
 
@@ -253,10 +254,10 @@ def _worth(report: SearchReport) -> Table:
             cheaper = one.more_in is not None and one.more_in < 0
             if adopted or (choice.ablation and cheaper and not worse):
                 name = one.value if choice.ablation else f"{choice.varied}: {one.value}"
-                judged = "adopted" if adopted else "could go: not seen to be worse"
+                judged = "adopted" if adopted else "could go"
                 tokens = (_digits(one.more_in, 1, "+"), _digits(one.more_out, 1, "+"))
-                rows.append((name, judged, _apart(apart), *tokens))
-    headers = ("change", "", report.metric, "read", "written")
+                rows.append((name, judged, str(one.questions), _apart(apart), *tokens))
+    headers = ("change", "", "questions", report.metric, "read", "written")
     title = "What each change was worth" if rows else "No change was worth adopting"
     return Table(title, headers, tuple(rows))
 

@@ -10,40 +10,21 @@ The jobs of all points go through one meter, one pool and one baseline, as those
 from __future__ import annotations
 
 import itertools
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import yaml
 
 from .errors import RecipeError
 from .job import Job, Resolver
 from .measure.record import Record
-from .recipe import RUN_NAME, Recipe, resolved
+from .recipe import Recipe, resolved
 from .recipe_file import load_recipe
 from .responses import ResponseCache
 from .run import books_of, run_jobs
 from .strategies import Progress
 from .strategies.base import no_progress
+from .sweep_grid import Axis, Place, grid, labels_of, point_name, shown, spelled
 from .values import digest
-
-MOST_POINTS = 256
-"""A slip of the fingers makes thousands; each point of a grid is minutes of a machine."""
-LONGEST_VALUE = 24
-"""Characters of a value that a name shows; a longer one is named by its digest."""
-
-Place = tuple[int, ...]
-"""A point of the grid: for each axis the number of its value."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A setting and the values it takes, as YAML."""
-
-    key: str
-    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,59 +33,6 @@ class Point:
 
     recipe: Recipe
     runs: Mapping[str, tuple[Job, ...]]
-
-
-def axis_of(override: str) -> Axis | None:
-    """``rag.k=1,2,4`` as an axis; None for an ordinary override, ``rag.k=2`` or ``seeds=[0,1]``.
-
-    The commas that part values are those that would part them in a YAML list, so brackets, braces
-    and quotes protect theirs. What is no YAML is told where it is applied.
-    """
-    key, _, text = override.partition("=")
-    try:
-        node = yaml.compose(f"[{text}]", Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
-        return None
-    assert node is not None  # a list, if an empty one
-    found = [text[n.start_mark.index - 1 : n.end_mark.index - 1].strip() for n in node.value]
-    return Axis(key, tuple(found)) if len(found) > 1 else None
-
-
-def grid(overrides: Sequence[str]) -> tuple[list[Axis], dict[Place, list[str]]]:
-    """The axes among overrides, and the overrides that make each point of their grid.
-
-    Raises `RecipeError` without an axis, for a key or a value given twice, and above 256 points.
-    """
-    given = [axis_of(override) for override in overrides]
-    axes = [axis for axis in given if axis is not None]
-    if not axes:
-        raise RecipeError(
-            "a sweep needs a setting with several values, such as rag.k=1,2,4; to run a recipe "
-            "as it is, use `wattune compare`"
-        )
-    keys = [override.partition("=")[0] for override in overrides]
-    for axis in axes:
-        if keys.count(axis.key) > 1:
-            raise RecipeError(f'"{axis.key}" is given twice; write all its values after one "="')
-        known = [repr(yaml.safe_load(value)) for value in axis.values]
-        twice = [v for v, value in zip(axis.values, known, strict=True) if known.count(value) > 1]
-        if twice:
-            raise RecipeError(f'"{axis.key}": {twice[0]} is given twice')
-    count = math.prod(len(axis.values) for axis in axes)
-    if count > MOST_POINTS:
-        sizes = " x ".join(str(len(axis.values)) for axis in axes)
-        raise RecipeError(
-            f"the grid has {count} points ({sizes}) and {MOST_POINTS} are the most; give fewer "
-            "values, or sweep the settings one after another"
-        )
-    points: dict[Place, list[str]] = {}
-    for place in itertools.product(*[range(len(axis.values)) for axis in axes]):
-        chosen = iter([f"{a.key}={a.values[n]}" for a, n in zip(axes, place, strict=True)])
-        points[place] = [
-            override if axis is None else next(chosen)
-            for override, axis in zip(overrides, given, strict=True)
-        ]
-    return axes, points
 
 
 def run_sweep(
@@ -187,8 +115,8 @@ def point_jobs(
     An axis is part of a run's name where it touches the run: where its values alone lead to other
     keys. Raises `RecipeError` for an axis that touches none.
     """
-    labels = _labels([axis.key for axis in axes])
-    shown = [_shown(axis.values) for axis in axes]
+    labels = labels_of([axis.key for axis in axes])
+    texts = [shown(axis.values) for axis in axes]
     jobs: list[Job] = []
     idle = set(range(len(axes)))
     for run in dict.fromkeys(name for point in points.values() for name in point.runs):
@@ -204,10 +132,10 @@ def point_jobs(
             if key in seen:
                 continue
             seen.add(key)
-            settings = {labels[n]: shown[n][place[n]] for n in touching}
+            settings = {labels[n]: texts[n][place[n]] for n in touching}
             name = point_name(run, settings)
             written = {labels[n]: axes[n].values[place[n]] for n in touching}
-            if not name.endswith(_spelled(written)):
+            if not name.endswith(spelled(written)):
                 given = ", ".join(f"{axes[n].key}={axes[n].values[place[n]]}" for n in touching)
                 say(f"{name} is {run} with {given}")
             recipe = points[place].recipe
@@ -221,8 +149,8 @@ def point_jobs(
             ]
     if idle:
         raise RecipeError(
-            f'"{axes[min(idle)].key}" changes no run of this recipe: none has a step that reads it, or nothing '
-            "that is measured depends on it"
+            f'"{axes[min(idle)].key}" changes no run of this recipe: none has a step that reads '
+            "it, or nothing that is measured depends on it"
         )
     return jobs
 
@@ -237,42 +165,6 @@ def _touching(keys: Mapping[Place, tuple[str, ...]], count: int) -> list[int]:
         if any(len(found) > 1 for found in along.values()):
             touching.append(axis)
     return touching
-
-
-def _labels(keys: Sequence[str]) -> list[str]:
-    """The last part of each key, or all of it where two keys end alike."""
-    last = [key.rpartition(".")[2] for key in keys]
-    names = [key if last.count(end) > 1 else end for key, end in zip(keys, last, strict=True)]
-    return [_plain(name) for name in names]
-
-
-def _shown(values: Iterable[str]) -> list[str]:
-    """The values of an axis as a name can show them; by digest where they would read the same."""
-    plain = [_plain(value) for value in values]
-    if all(plain) and len(set(plain)) == len(plain) and max(map(len, plain)) <= LONGEST_VALUE:
-        return plain
-    return [digest(value)[:8] for value in values]
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_").rstrip("._")
-
-
-def _spelled(settings: Mapping[str, str]) -> str:
-    each = [f"{label}={value}" for label, value in sorted(settings.items())]
-    return "+" + ",".join(each) if each else ""
-
-
-def point_name(run: str, settings: Mapping[str, str]) -> str:
-    """The name of a run at a point, such as ``rag+k=2,max_tokens=16``.
-
-    By the label of each setting, so that the order of the axes names nothing anew. Where that is
-    too long for a name it ends in the point's digest.
-    """
-    name = run + _spelled(settings)
-    if re.fullmatch(RUN_NAME, name):
-        return name
-    return f"{run[:40]}+point={digest([run, dict(settings)])[:8]}"
 
 
 def by_weights(jobs: Sequence[Job]) -> list[Job]:

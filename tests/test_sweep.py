@@ -16,7 +16,8 @@ from wattune.measure.meter import Meter
 from wattune.measure.store import load_records
 from wattune.recipe import parse_recipe
 from wattune.runner import Runner
-from wattune.sweep import Axis, axis_of, grid, point_name, run_sweep
+from wattune.sweep import run_sweep
+from wattune.sweep_grid import Axis, axis_of, grid, point_name
 
 Wattune = Callable[..., Any]
 Sweep = Callable[..., list[Job]]

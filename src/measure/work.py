@@ -71,7 +71,8 @@ class Tally(Value):
     optimizer steps. `positions` are rows x length of what was computed, padding included; `pairs`
     rows x query length x key length, the scores that attention computes; `heads` the positions
     whose logits were computed (for an embedder: texts pooled). `cached` is rows x key length where
-    a key-value cache is kept: tokens whose keys and values a pass read or wrote.
+    a key-value cache is kept: tokens whose keys and values a pass read or wrote, those that all
+    rows share once.
 
     `tokens_in`, `tokens_out` and `tokens_reused` are tokens of the texts themselves: prompts (or
     training examples), answers, and prompt tokens whose keys and values another prompt had paid
@@ -91,16 +92,26 @@ class Tally(Value):
 
     @classmethod
     def of_pass(
-        cls, rows: int, length: int, heads: int, past: int = 0, cached: bool = False
+        cls,
+        rows: int,
+        length: int,
+        heads: int,
+        past: int = 0,
+        *,
+        shared: int = 0,
+        cached: bool = False,
     ) -> Self:
-        """One forward pass of `rows` rows, each `length` positions after `past` cached ones."""
+        """One forward pass of `rows` rows, each `length` positions after `past` cached ones.
+
+        Of the cached ones the first `shared` are the same for all rows, and read once.
+        """
         keys = past + length
         return cls(
             passes=1,
             positions=rows * length,
             pairs=rows * length * keys,
             heads=heads,
-            cached=rows * keys if cached else 0,
+            cached=rows * (keys - shared) + shared if cached else 0,
         )
 
     def __add__(self, other: Tally) -> Tally:

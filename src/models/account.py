@@ -68,6 +68,7 @@ def _pass(args: tuple[Any, ...], given: dict[str, Any]) -> Tally:
         length,
         heads=rows * (given.get("logits_to_keep") or length),
         past=int(cache.get_seq_length()) if cache is not None else 0,
+        shared=len(getattr(cache, "trunk", None) or ()),
         cached=cache is not None,
     )
 

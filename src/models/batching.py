@@ -70,7 +70,7 @@ def forks(prompts: Sequence[Ids]) -> list[Fork]:
         runs[first] = (last, joined, max(whole, saved + also))
         first_of[last] = first
     return [
-        Fork(head, tuple(order[first : last + 1]))
+        Fork(head, tuple(sorted(order[first : last + 1])))
         for _, groups, _ in runs.values()
         for head, first, last in groups
     ]

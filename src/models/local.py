@@ -156,7 +156,9 @@ class LocalModel:
 
     @functools.cached_property
     def _writer(self) -> Writer:
-        return Writer(self._inner, virtual=virtual_trunk(self.model), **self._parts)
+        with self.account.watching(self._inner):
+            virtual = virtual_trunk(self.model)
+        return Writer(self._inner, virtual=virtual, **self._parts)
 
     @property
     def _parts(self) -> dict[str, Any]:
@@ -209,7 +211,9 @@ class LocalModel:
         if window is None or longest <= window:
             write = self._writer.write
         else:
-            write = functools.partial(write_plainly, self.model, **self._parts)
+            write = functools.partial(
+                write_plainly, model=self.model, inner=self._inner, **self._parts
+            )
         made = write(
             prompts,
             decoding,

@@ -82,22 +82,18 @@ class Picker:
 
     def _columns(self, scores: torch.Tensor, rows: Sequence[int]) -> list[int]:
         """The column of `scores` picked in each row."""
-        few = len(rows)
-        if scores.device.type == "cpu":
-            few = max(1, CACHED_SCORES // scores.shape[1])
+        few = CACHED_SCORES // scores.shape[1] if scores.device.type == "cpu" else len(rows)
+        few = max(1, few)
         columns: list[int] = []
-        for some, part in zip(scores.split(few), batched(rows, few), strict=True):
+        for first in range(0, len(rows), few):
+            some = scores[first : first + few]
             if self._numbers:
+                part = rows[first : first + few]
                 numbers = [1.0 - self._numbers[row].random() for row in part]  # in (0, 1]
                 columns += draw(some, numbers, self._decoding)
             else:
                 columns += likeliest(some)
         return columns
-
-
-def batched(rows: Sequence[int], few: int) -> list[Sequence[int]]:
-    """Rows in groups of `few`, as `torch.split` makes them."""
-    return [rows[first : first + few] for first in range(0, len(rows), few)]
 
 
 def likeliest(scores: torch.Tensor) -> list[int]:

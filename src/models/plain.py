@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 
 def write_plainly(
-    model: Any,
-    tokenizer: Any,
     prompts: Sequence[Sequence[int]],
     decoding: Decoding,
     *,
+    model: Any,
+    inner: Any,
+    tokenizer: Any,
     seeds: Sequence[int],
     columns: int,
     rows: int,
@@ -37,7 +38,10 @@ def write_plainly(
     pad: int,
     account: Account,
 ) -> dict[int, Generation]:
-    """Answers by the number of their prompt, as `Writer.write` gives them."""
+    """Answers by the number of their prompt, as `Writer.write` gives them.
+
+    `model` writes: the transformers model `inner`, or what PEFT put around it.
+    """
     made: dict[int, Generation] = {}
     alone = [Fork(0, (number,)) for number in range(len(prompts))]
     lengths = [len(prompt) for prompt in prompts]
@@ -57,7 +61,7 @@ def write_plainly(
         over = RowEnds(tokenizer, len(numbers), ends=ends, stop=stop)
         done = [False] * len(numbers)
         settings: Any = GenerationConfig
-        with quiet_transformers(), torch.inference_mode(), account.watching(model):
+        with quiet_transformers(), torch.inference_mode(), account.watching(inner):
             model.generate(
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
@@ -68,7 +72,7 @@ def write_plainly(
                     pad_token_id=pad,
                 ),
                 logits_processor=[_picked(picker, done)],
-                stopping_criteria=[_ended(over, done)],
+                stopping_criteria=[_ended(picker, over, done)],
             )
         for row, number in enumerate(numbers):
             made[number] = Generation(
@@ -99,12 +103,12 @@ def _picked(picker: Picker, done: Sequence[bool]) -> Callable[..., torch.Tensor]
     return process
 
 
-def _ended(over: RowEnds, done: list[bool]) -> Callable[..., torch.Tensor]:
+def _ended(picker: Picker, over: RowEnds, done: list[bool]) -> Callable[..., torch.Tensor]:
     def ended(ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         import torch
 
         for row, token in enumerate(ids[:, -1].tolist()):
-            done[row] = done[row] or over.add(row, token)
+            done[row] = done[row] or over.add(row, token) or picker.done(row)
         return torch.tensor(done, device=ids.device)
 
     return ended

@@ -95,7 +95,7 @@ class Writer:
 
             def work(batch: list[Fork]) -> None:
                 alone = began if len(prompts) == 1 else None
-                _Batch(self, batch, rests, trunk, decoding, seeds).write(made, told, alone)
+                Batch(self, batch, rests, trunk, decoding, seeds).write(made, told, alone)
 
             in_halves(batches, work, device=self.device, lengths=[len(one) for one in prompts])
         return made
@@ -162,7 +162,7 @@ def _inference() -> Iterator[None]:
         yield
 
 
-class _Batch:
+class Batch:
     """Some prompts that are written together."""
 
     def __init__(
@@ -274,7 +274,8 @@ class _Batch:
 
     def _done(self, row: int, token: int, made: dict[int, Generation], told: Told) -> bool:
         """Take the next token of a row; whether it was the last one. Then its answer is told."""
-        if not (self.ends.add(row, token) or len(self.ends.rows[row]) == self.most):
+        over = self.ends.add(row, token) or self.picker.done(row)
+        if not over and len(self.ends.rows[row]) < self.most:
             return False
         number, group = self.numbers[row], self.head_of[row]
         known = number in made  # by an attempt that ran out of memory later

@@ -195,7 +195,7 @@ class PromptSearch(Strategy):
             asked=trials.answers,
             choices=tuple(choices),
         )
-        ctx.details.update(report.plain())
+        ctx.details["search"] = report.plain()
 
     def _changes(self) -> list[tuple[str, list[tuple[str, dict[str, Any]]]]]:
         """Each race: what is varied, and the changes with their names."""

@@ -18,7 +18,7 @@ from ..values import digest
 from .prompt import Prompt
 
 SENTENCE_ENDS = re.compile(r"[.!?]+[\"'”’)\]]*\s+|\n+")
-SHOWN = 60
+SHOWN = 44
 """Characters of a value that a report shows."""
 
 

@@ -38,7 +38,7 @@ def test_prompts_that_share_a_passage_make_a_fork() -> None:
     prompts = [[*one, 1, 2], [7, 8, 9], [*other, 1], [*one, 3], [*other, 2], [*one, 1]]
     found = {fork.members: fork.head for fork in forks(prompts)}
     # The two that share 41 tokens ("one 1") do not part from the third: 2 x 40 > 1 x 41.
-    assert found == {(5, 0, 3): 40, (2, 4): 50, (1,): 0}
+    assert found == {(0, 3, 5): 40, (2, 4): 50, (1,): 0}
 
 
 def test_a_fork_leaves_a_token_of_each_prompt_and_loses_nothing_to_a_poor_neighbour() -> None:

@@ -14,6 +14,7 @@ from wattune.models.embedder import Embedder
 from wattune.models.flops import costs, count_flops, expected_flops
 from wattune.models.local import LocalModel
 from wattune.models.quiet import quiet_peft
+from wattune.models.writer import Batch
 from wattune.peft.adapters import LoraSettings, add_lora
 from wattune.peft.batches import TokenisedExample
 from wattune.peft.trainer import TrainingSettings, train
@@ -41,9 +42,9 @@ def model(tiny: Path) -> Any:
     ("instruction", "options"),
     [
         ("", {}),
-        ("", {"batch_rows": 3}),
-        ("", {"stop": ("a", "e", "o", "t")}),
-        (INSTRUCTION, {"batch_rows": 2}),
+        ("", {"rows": 3}),
+        ("", {"decoding": Decoding(max_tokens=9, stop=("a", "e", "o", "t"))}),
+        (INSTRUCTION, {"rows": 2}),
     ],
     ids=["one batch", "two batches", "rows that end early", "shared prefix"],
 )
@@ -51,7 +52,8 @@ def test_generation_is_worth_what_torch_counts(
     model: LocalModel, instruction: str, options: dict[str, Any]
 ) -> None:
     def run() -> None:
-        model.generate(chats(instruction), Decoding(max_tokens=9, stop=()), **options)
+        asked = {"decoding": Decoding(max_tokens=9, stop=()), **options}
+        model.generate(chats(instruction), **asked)
 
     counted = count_flops(run)
     work = model.account.work()
@@ -77,7 +79,7 @@ def test_a_wrapped_adapters_own_tokens_are_counted(tiny: Path, tmp_path: Path) -
         counted = count_flops(lambda: model.generate(chats(), Decoding(max_tokens=6, stop=())))
         tally = model.account.tally
     assert model.account.work().flops == counted  # and it may be asked once closed
-    assert tally.positions >= tally.tokens_in + 5 * len(QUESTIONS)
+    assert tally.positions >= tally.tokens_in + 5  # read once, for all questions
     assert tally.heads <= tally.passes * len(QUESTIONS)
 
 
@@ -95,31 +97,30 @@ def test_what_others_read_is_reused(model: LocalModel) -> None:
     assert tally.passes == 1 + steps
     assert tally.positions == reused + len(made) * (max(rests) + steps - 1)
     assert tally.heads == 1 + len(made) * steps
-    keys = [reused + max(rests) + step for step in range(steps)]
-    assert tally.cached == reused + len(made) * sum(keys)
+    own = [len(made) * (max(rests) + step) for step in range(steps)]
+    assert tally.cached == reused + sum(own) + steps * reused  # what is shared is read once a pass
 
 
 def test_a_batch_that_did_not_fit_is_counted_once(
     model: LocalModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tallied(write: Any) -> Tally:
-        monkeypatch.setattr(LocalModel, "_write", write)
+        monkeypatch.setattr(Batch, "_write", write)
         mark = model.account.tally
         model.generate(chats(), Decoding(max_tokens=4, stop=()))
         return model.account.tally - mark
 
-    original = LocalModel._write
+    original = Batch._write
 
-    def at_once(self: LocalModel, prompts: Any, *rest: Any) -> Any:
-        if len(prompts) > 2:
+    def at_once(self: Batch, rows: Any, *rest: Any) -> None:
+        if len(rows) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return original(self, prompts, *rest)
+        original(self, rows, *rest)
 
-    def at_the_end(self: LocalModel, prompts: Any, *rest: Any) -> Any:
-        made = original(self, prompts, *rest)
-        if len(prompts) > 2:
+    def at_the_end(self: Batch, rows: Any, *rest: Any) -> None:
+        original(self, rows, *rest)
+        if len(rows) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return made
 
     assert tallied(at_once) == tallied(at_the_end)
 

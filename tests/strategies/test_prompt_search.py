@@ -56,7 +56,7 @@ def job(ferry: Any, base: Any, *steps: Any, seed: int = 0) -> Job:
 
 
 def report_of(bills: list[Any]) -> SearchReport:
-    return SearchReport.model_validate(bills[-1].details)
+    return SearchReport.model_validate(bills[-1].details["search"])
 
 
 def test_each_setting_is_varied_in_turn_and_the_winner_is_in_the_system(
@@ -129,8 +129,8 @@ def test_all_combinations_race_together(runner: Any, ferry: Any, base: Any) -> N
     (choice,) = report_of(bills).choices
     assert [one.value for one in choice.variants] == [
         "as it stands",
-        "instruction=Name the jetty. Be brief., decoding.max_tokens=2",
-        "instruction=Name the jetty. Be brief., decoding.max_tokens=3",
+        "instruction=Name the jetty. Be br…, decoding.max_tokens=2",
+        "instruction=Name the jetty. Be br…, decoding.max_tokens=3",
         "instruction=, decoding.max_tokens=2",
         "instruction=, decoding.max_tokens=3",
     ]
@@ -309,6 +309,8 @@ def test_the_report_is_printed_and_the_record_holds_the_prompt(
     assert "each sentence of the instruction left out: the questions ran out" in shown.out
     assert "★ without: Name the jetty." in shown.out
     assert "+0.000 [+0.000, +0.000]" in shown.out
+    assert "without: Be brief." in shown.out.partition("What each change was worth")[2]
+    assert "could go" in shown.out
     assert "What each change was worth" in shown.out
     assert "validation questions" in shown.out
     prompt = wattune("prompts", "show", record, "--file")
