@@ -155,6 +155,20 @@ def test_white_space_before_any_text_does_not_stop(tokenizer: Any) -> None:
     assert feed(tokenizer, ["\n\n \n", "the mill", "\n", "north"], ("\n",)).text(0) == "the mill"
 
 
+def test_white_space_of_several_bytes_is_no_text(tokenizer: Any) -> None:
+    ids = tokens(tokenizer, "\u3000\n") + tokens(tokenizer, "x") * 7 + tokens(tokenizer, "é")
+    ends = RowEnds(tokenizer, 1, ends=frozenset(), stop=("\n",))
+    assert ended(ends, 0, ids) is None
+    assert ends.text(0) == "xxxxxxxé"
+
+
+def test_no_reading_begins_inside_a_character(pieces: Any) -> None:
+    ids = tokens(pieces, "a👍👍👍👍é")  # bytes, which that tokenizer reads together or not at all
+    ends = RowEnds(pieces, 1, ends=frozenset(), stop=("é",))
+    assert ended(ends, 0, ids) == len(ids)
+    assert ends.text(0) == "a👍👍👍👍"
+
+
 def test_an_end_token_ends_a_row_and_is_counted(tokenizer: Any) -> None:
     ends = feed(tokenizer, ["mill", "<|end|>", "more"], ())
     assert ends.text(0) == "mill"
