@@ -71,7 +71,8 @@ def speed(
         idle.append(busy_percent())
         for case in cases:
             others = case.warm_up(rendered)
-            for peer in turned(peers, number):
+            measured_against = [p for p in peers if p == OURS or p in case.targets]
+            for peer in turned(measured_against, number):
                 tell(f"{number + 1} of {repeats}: {case.name}, {peer}")
                 batch = 1 if case.one_by_one else BATCH
                 run = asked(peer, case, folder, dtype, others, batch)

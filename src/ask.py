@@ -6,14 +6,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .answering.pool import Pool
+from .answering.session import Answer, Session
 from .errors import CannotRun, InputError, ModelError, StorageError
 from .measure.carbon import emissions_g
 from .measure.ledger import Ledger
 from .measure.meter import Meter
 from .measure.record import Phase, Record
 from .measure.store import load_records
-from .pool import Pool
-from .session import Answer, Session
 from .stages import StageStore
 from .system import System, parse_system
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .answering.pool import Pool
+from .answering.session import Session
 from .files import folder_bytes
 from .job import Job
 from .machine import machine, software
 from .measure.memory import release_memory
 from .measure.meter import Meter
 from .measure.record import Bill, Phase, StageRecord
-from .pool import Pool
-from .session import Session
 from .stages import StageManifest, StageStore
 from .strategies import Context, Progress, Stage, Strategy
 from .system import StageRef, System

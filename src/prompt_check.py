@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .answering.pool import Pool
+from .answering.session import Answer, Session
 from .errors import InputError
 from .job import load_system, spread
 from .measure.meter import Meter
@@ -17,11 +19,9 @@ from .models.catalogue import CATALOGUE
 from .models.chat import chat_ids
 from .models.fetch import fetched
 from .models.loading import context_window, open_tokenizer
-from .pool import Pool
 from .prompt import Message, Passage
 from .prompt_file import PromptFile, decoded, load_prompt
 from .scoring import score_answers
-from .session import Answer, Session
 from .stages import StageStore
 from .strategies import Prompt
 from .system import Decoding, parse_system

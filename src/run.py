@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .answering.responses import ResponseCache
 from .files import remove_leftovers, storage
 from .job import Job, check_task, jobs_of
 from .measure.accounts.books import Books
 from .measure.meter import Meter
 from .measure.record import Record
 from .recipe import Recipe, Settings, resolved
-from .responses import ResponseCache
 from .runner import Runner
 from .strategies import Progress, Strategy
 from .strategies.base import no_progress

@@ -10,6 +10,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from .answering.pool import Pool
+from .answering.responses import ResponseCache
+from .answering.session import Session
 from .builder import Builder, bill_of, now
 from .errors import StorageError, WattuneError
 from .files import cache_folder, storage
@@ -26,10 +29,7 @@ from .measure.serving import Realtime, batch_of, realtime_of
 from .measure.store import find_record, write_record
 from .measure.work import NO_WORK
 from .models.served import plain_counts
-from .pool import Pool
-from .responses import ResponseCache
 from .scoring import ask_chat_model, reference_scores, score_answers
-from .session import Session
 from .stages import StageStore
 from .strategies import Progress
 from .strategies.base import no_progress

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from .answering.session import Answer
 from .measure.quality import Tools, mean, metric_of, outcome, rate, total
 from .measure.record import Score, ScoredAnswer
 from .prompt import Passage
-from .session import Answer
 from .tasks.items import item_of
 from .tasks.task import Example, Split, Task
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .answering.responses import ResponseCache
 from .errors import RecipeError
 from .job import Job, Resolver
 from .measure.record import Record
 from .recipe import Recipe, resolved
 from .recipe_file import load_recipe
-from .responses import ResponseCache
 from .run import books_of, run_jobs
 from .strategies import Progress
 from .strategies.base import no_progress

@@ -272,7 +272,7 @@ def wattune(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Ran]:
     """Run a command line in this process, inside tmp_path, through the real entry point."""
-    from wattune.cli import main
+    from wattune.cli.app import main
 
     monkeypatch.chdir(tmp_path)
 

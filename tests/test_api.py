@@ -52,8 +52,8 @@ def test_run_and_compare_stay_verbs_after_their_modules_are_imported() -> None:
     "code",
     [
         "import wattune",
-        "import wattune.cli; import sys; sys.argv = ['wattune', '--help']\n"
-        "try: wattune.cli.main()\nexcept SystemExit as end: assert not end.code",
+        "import wattune.cli.app; import sys; sys.argv = ['wattune', '--help']\n"
+        "try: wattune.cli.app.main()\nexcept SystemExit as end: assert not end.code",
         "import wattune; wattune.load_recipe('quickstart'); wattune.load_task('harbour')",
     ],
     ids=["import", "help", "reading"],

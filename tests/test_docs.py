@@ -16,7 +16,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 import wattune as wt
-from wattune.cli import app
+from wattune.cli.app import app
 from wattune.endpoint_ref import EndpointRef
 from wattune.measure.accounts.footprint import Accounting
 from wattune.measure.grid import Grid

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from wattune import Prompt, run
+from wattune.answering.session import Session
 from wattune.errors import RecipeError
 from wattune.files import shipped_folder
 from wattune.job import Job
@@ -25,7 +26,6 @@ from wattune.prompt_file import (
     shipped_prompts,
 )
 from wattune.recipe_file import load_recipe
-from wattune.session import Session
 from wattune.system import Decoding
 
 FERRY = """\

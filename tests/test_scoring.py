@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from wattune.answering.session import Answer
 from wattune.errors import InputError
 from wattune.measure.quality import Tools
 from wattune.prompt import Passage
 from wattune.scoring import ask_chat_model, reference_scores, score_answers
-from wattune.session import Answer
 from wattune.tasks.task import Example, Task
 
 JUDGES = """\

@@ -34,39 +34,65 @@ def attend(
     """The outputs ``(rows, tokens, heads, width)``, as transformers' attention functions give them.
 
     `query` is ``(rows, heads, tokens, width)``, `key` and `value` the rows' own, ``(rows, key
-    heads, columns, width)``, `attention_mask` which of their columns may be read, ``(rows, 1,
-    tokens, columns)``; None: all of them. Without a trunk transformers' own function does it.
+    heads, columns, width)``, `attention_mask` what is added to their scores, ``(rows, 1, tokens,
+    columns)``; None: nothing. Without a trunk transformers' own function does it.
     """
     import torch
+    import torch.nn.functional as F
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    rows, heads, tokens, width = query.shape
+    if trunk is not None and tokens >= width:
+        # Of long texts, attention over one piece is faster than over two, and worth the copies.
+        before = [one.expand(rows, -1, -1, -1) for one in trunk.layers[module.layer_idx]]
+        key, value = torch.cat([before[0], key], dim=2), torch.cat([before[1], value], dim=2)
+        if attention_mask is not None:
+            attention_mask = F.pad(attention_mask, (len(trunk), 0))
+        trunk = None
     if trunk is None:
-        return sdpa_attention_forward(  # type: ignore[no-any-return]
+        return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **options
         )
-    rows, heads, tokens, width = query.shape
+    scale = scaling or width**-0.5
     shared = key.shape[1]  # heads of the keys; each serves as many heads of the queries
     each = heads // shared
-    trunk_keys, trunk_values = (one[0] for one in trunk.layers[module.layer_idx])
-    query = query.reshape(rows, shared, each * tokens, width) * (scaling or width**-0.5)
-    # All rows in one product: (key heads, rows x queries, width) by (key heads, width, trunk).
-    flat = query.transpose(0, 1).reshape(shared, rows * each * tokens, width)
-    far = (flat @ trunk_keys.transpose(1, 2)).float()
-    near = (query @ key.transpose(2, 3)).float()
-    near = near.view(rows, shared, each, tokens, -1)
-    if attention_mask is not None:
-        near = near.masked_fill_(~attention_mask[:, :, None], float("-inf"))
-    near = near.view(rows, shared, each * tokens, -1).transpose(0, 1)
-    far = far.view(shared, rows, each * tokens, -1)
-    top = torch.maximum(far.amax(-1, keepdim=True), near.amax(-1, keepdim=True))
-    far, near = (far - top).exp_(), (near - top).exp_()
-    total = far.sum(-1, keepdim=True) + near.sum(-1, keepdim=True)
-    out = (far.to(value.dtype).view(shared, rows * each * tokens, -1) @ trunk_values).float()
-    out = out.view(shared, rows, each * tokens, -1)
-    out = out + (near.to(value.dtype) @ value.transpose(0, 1)).float()
-    made = (out / total).to(value.dtype).transpose(0, 1)
+    if attention_mask is not None and tokens > 1:
+        attention_mask = attention_mask.repeat(1, 1, each, 1)
+    query = query.reshape(rows, shared, each * tokens, width)
+    near, near_sum = _attended(query, key, value, attention_mask, scale)
+    # The queries of all rows at once: (1, key heads, rows x queries, width).
+    flat = query.transpose(0, 1).reshape(1, shared, -1, width)
+    far, far_sum = _attended(flat, *trunk.layers[module.layer_idx], None, scale)
+    far = far.view(shared, rows, each * tokens, -1).transpose(0, 1)
+    far_sum = far_sum.view(shared, rows, each * tokens).transpose(0, 1)
+    share = torch.sigmoid(far_sum - near_sum)[..., None]  # of the trunk in the one softmax
+    made = torch.lerp(near.float(), far.float(), share).to(value.dtype)
     made = made.reshape(rows, heads, tokens, -1).transpose(1, 2)
     return made.contiguous(), None
+
+
+def _attended(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scale: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention, and the logarithm of the sum of its weights before they were normed, in float32.
+
+    torch's fused kernel for CPUs tells that sum, by an operator of its own only.
+    """
+    import torch
+
+    fused = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+    if query.device.type == "cpu" and fused is not None and query.shape[-1] == value.shape[-1]:
+        out, total = fused(query, key, value, 0.0, False, attn_mask=mask, scale=scale)
+        return out, total
+    scores = (query @ key.transpose(2, 3)).float() * scale
+    if mask is not None:
+        scores = scores + mask
+    out = scores.softmax(-1).to(value.dtype) @ value
+    return out, scores.logsumexp(-1)
 
 
 @contextlib.contextmanager

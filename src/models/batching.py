@@ -86,6 +86,7 @@ def plan_batches(
     exceeds the budget alone gets a batch alone. Like lengths together keep padding low; the longest
     first lets a lack of memory show at once.
     """
+
     def longest(group: Fork) -> int:
         return max(lengths[member] for member in group.members)
 

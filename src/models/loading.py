@@ -151,4 +151,5 @@ def virtual_trunk(model: Any) -> Trunk | None:
             cache = DynamicCache(config=base.config.get_text_config())
             embedded = learnt.to(base.dtype)
             base(inputs_embeds=embedded, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return Trunk((), tuple((layer.keys, layer.values) for layer in cache.layers))
+        layers: Any = cache.layers
+        return Trunk((), tuple((layer.keys, layer.values) for layer in layers))

@@ -12,6 +12,7 @@ from ..errors import CannotRun
 from ..measure.memory import available_memory_bytes
 from .account import Account
 from .attention import window_of
+from .batch import PASS_TOKENS
 from .chat import chat_ids
 from .devices import (
     check_dtype,
@@ -41,9 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalModel", "open_tokenizer"]
 
-BATCH_COLUMNS = 12288
-"""Tokens whose keys and values a batch may hold."""
-BATCH_ROWS = 128
+BATCH_BYTES = 1024**3
+"""What the keys and values of a batch may take, and no more than a quarter of the free memory."""
+BATCH_ROWS = 256
 """Rows of a batch: more are hardly faster a row."""
 
 
@@ -92,7 +93,7 @@ class LocalModel:
             check_folder(path)
         if available_bytes is not None:
             needed = required_memory_bytes(
-                source, dtype, batch_tokens=BATCH_COLUMNS, merging=bool(adapters)
+                source, dtype, batch_tokens=PASS_TOKENS, merging=bool(adapters)
             )
             check_memory(f"{folder.name} in {dtype}", needed, available_bytes)
         tokenizer = open_tokenizer(folder)
@@ -171,16 +172,15 @@ class LocalModel:
         }
 
     def _columns(self) -> int:
-        """How many tokens a batch may hold: their keys and values take a quarter of the memory
-        that is left, at most."""
+        """How many tokens a batch may hold, for their keys and values to stay in their bounds."""
         import torch
 
         if self.device.startswith("cuda"):
-            left = torch.cuda.mem_get_info()[0]
+            left: int = torch.cuda.mem_get_info()[0]
         else:
             left = available_memory_bytes()
-        width = key_width(self._config.to_dict()) * self._inner.dtype.itemsize
-        return max(1, min(BATCH_COLUMNS, left // 4 // width))
+        width: int = key_width(self._config.to_dict()) * self._inner.dtype.itemsize
+        return max(1, min(BATCH_BYTES, left // 4) // width)
 
     def generate(
         self,

@@ -113,6 +113,11 @@ class Rows:
         self.end += fresh.shape[1]
         self.position += fresh.sum(1)
 
+    def take_back(self, tokens: int) -> None:
+        """Forget the last tokens of every row."""
+        self.end -= tokens
+        self.position -= tokens
+
     def get_seq_length(self, layer: int = 0) -> int:
         """Tokens that stand before the next one: transformers and the account ask for it."""
         return (len(self.trunk) if self.trunk else 0) + self.end - self.start
@@ -160,18 +165,17 @@ class Rows:
         return kept
 
     def as_trunk(self, ids: Sequence[int]) -> Trunk:
-        """The only row as what others begin with; `ids` are all its tokens, the trunk's too."""
+        """The only row, with the trunk before it, as what others begin with; `ids` are its own."""
         import torch
 
         own = [
-            tuple(one[:, :, self.start : self.end] for one in pair) for pair in self._store.layers
+            (keys[:, :, self.start : self.end], values[:, :, self.start : self.end])
+            for keys, values in self._store.layers
         ]
-        before = self.trunk.layers if self.trunk else [None] * len(own)
+        if self.trunk is None:
+            return Trunk(tuple(ids), tuple((keys.clone(), values.clone()) for keys, values in own))
         layers = tuple(
-            tuple(
-                torch.cat([old, new], dim=2) if pair is not None else new.clone()
-                for old, new in zip(pair or (None, None), mine, strict=True)
-            )
-            for pair, mine in zip(before, own, strict=True)
+            (torch.cat([old[0], new[0]], dim=2), torch.cat([old[1], new[1]], dim=2))
+            for old, new in zip(self.trunk.layers, own, strict=True)
         )
-        return Trunk(tuple(ids), layers)  # type: ignore[arg-type]
+        return Trunk((*self.trunk.ids, *ids), layers)

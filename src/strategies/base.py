@@ -20,8 +20,8 @@ from ..tasks.task import Task
 from ..values import Value
 
 if TYPE_CHECKING:
+    from ..answering.session import Session
     from ..models.embedder import Embedder
-    from ..session import Session
 
 Part = Literal[
     "system",

@@ -7,13 +7,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from ..answering.session import Session
+from ..answering.window import fitting, pasted
 from ..errors import CannotRun
 from ..files import write_json
 from ..prompt import Passage
-from ..session import Session
 from ..system import DocumentsSource, EndpointSystem, System
 from ..tasks.task import Example
-from ..window import fitting, pasted
 from .base import Context, Part, Stage, Strategy
 
 RESERVE_TOKENS = 32

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from ..answering.session import Answer, Session
 from ..errors import InputError
 from ..measure.quality import Tools, mean, metric_of
-from ..session import Answer, Session
 from ..system import System
 from ..tasks.items import item_of
 from ..tasks.task import Example

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from wattune.answering.pool import Pool
+from wattune.answering.recall import recall
+from wattune.answering.responses import ResponseCache
 from wattune.endpoint_ref import EndpointRef
 from wattune.measure.meter import Meter
 from wattune.measure.phases import add_phases, scaled
@@ -16,9 +19,6 @@ from wattune.measure.record import Energy, Phase, Utilisation
 from wattune.measure.work import Tally
 from wattune.models.generation import Reply, Told
 from wattune.models.served import Served
-from wattune.pool import Pool
-from wattune.recall import recall
-from wattune.responses import ResponseCache
 from wattune.stages import StageStore
 from wattune.system import EndpointSystem, LocalSystem, ModelRef
 
@@ -171,7 +171,7 @@ def test_replies_of_a_managed_endpoint_carry_what_was_modelled(world: Any, tmp_p
 
 
 def _key(bench: Bench, text: str) -> str:
-    from wattune.recall import reply_keys
+    from wattune.answering.recall import reply_keys
 
     return reply_keys(bench.system, [[{"role": "user", "content": text}]], 0)[0]
 

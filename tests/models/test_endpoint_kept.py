@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from wattune.answering.responses import ResponseCache
 from wattune.errors import ModelError
 from wattune.recipe_file import load_recipe
-from wattune.responses import ResponseCache
 from wattune.run import run_recipe
 from wattune.runner import Runner
 
@@ -96,8 +96,8 @@ def test_samples_are_kept_apart(tmp_path: Path, write: Write, chat_server: Any) 
 def test_what_concerns_every_question_is_still_told(
     write: Write, chat_server: Any, runner: Runner
 ) -> None:
+    from wattune.answering.session import Session
     from wattune.job import jobs_of
-    from wattune.session import Session
 
     chat_server.usual = chat_server.send("", 404)
     (job,) = jobs_of(load_recipe(str(write())))

@@ -10,11 +10,11 @@ import torch
 
 from wattune.measure.work import NO_WORK, Tally
 from wattune.models.account import Account, skeleton
+from wattune.models.batch import Batch
 from wattune.models.embedder import Embedder
 from wattune.models.flops import costs, count_flops, expected_flops
 from wattune.models.local import LocalModel
 from wattune.models.quiet import quiet_peft
-from wattune.models.writer import Batch
 from wattune.peft.adapters import LoraSettings, add_lora
 from wattune.peft.batches import TokenisedExample
 from wattune.peft.trainer import TrainingSettings, train

@@ -163,10 +163,12 @@ def test_white_space_of_several_bytes_is_no_text(tokenizer: Any) -> None:
 
 
 def test_no_reading_begins_inside_a_character(pieces: Any) -> None:
-    ids = tokens(pieces, "a👍👍👍👍é")  # bytes, which that tokenizer reads together or not at all
+    ids = tokens(
+        pieces, "a語語語語語語é"
+    )  # bytes, which that tokenizer reads together or not at all
     ends = RowEnds(pieces, 1, ends=frozenset(), stop=("é",))
     assert ended(ends, 0, ids) == len(ids)
-    assert ends.text(0) == "a👍👍👍👍"
+    assert ends.text(0) == "a語語語語語語"
 
 
 def test_an_end_token_ends_a_row_and_is_counted(tokenizer: Any) -> None:

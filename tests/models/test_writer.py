@@ -71,7 +71,7 @@ FREE = Decoding(max_tokens=12, stop=())
 @pytest.mark.parametrize("system", ["", "Answer in a few words what is asked about the harbour."])
 @pytest.mark.parametrize("limits", [{}, {"rows": 2}, {"columns": 300}, {"rows": 1}])
 def test_trunk_heads_and_batches_change_no_text(
-    model: LocalModel, system: str, limits: dict[str, int]
+    model: LocalModel, system: str, limits: dict[str, Any]
 ) -> None:
     asked = chats(system)
     made = model.generate(asked, FREE, **limits)
@@ -83,9 +83,9 @@ def test_what_is_shared_is_read_once(model: LocalModel, monkeypatch: pytest.Monk
     read: list[tuple[int, int]] = []
     step = Writer.step
 
-    def spy(self: Writer, rows: Rows, ids: Any, fresh: Any) -> Any:
+    def spy(self: Writer, rows: Rows, ids: Any, fresh: Any, **more: Any) -> Any:
         read.append((len(rows), int(fresh.sum())))
-        return step(self, rows, ids, fresh)
+        return step(self, rows, ids, fresh, **more)
 
     monkeypatch.setattr(Writer, "step", spy)
     asked = chats("Answer in a few words what is asked about the harbour.")
@@ -104,10 +104,10 @@ def test_finished_rows_leave_the_batch(model: LocalModel, monkeypatch: pytest.Mo
     sizes: list[int] = []
     step = Writer.step
 
-    def spy(self: Writer, rows: Rows, ids: Any, fresh: Any) -> Any:
+    def spy(self: Writer, rows: Rows, ids: Any, fresh: Any, **more: Any) -> Any:
         if ids.shape[1] == 1:
             sizes.append(len(rows))
-        return step(self, rows, ids, fresh)
+        return step(self, rows, ids, fresh, **more)
 
     monkeypatch.setattr(Writer, "step", spy)
     asked = chats()
@@ -152,12 +152,12 @@ def test_each_reply_is_told_once_as_it_ends(
     step = Writer.step
     broken: list[int] = []
 
-    def short(self: Writer, rows: Rows, ids: Any, fresh: Any) -> Any:
+    def short(self: Writer, rows: Rows, ids: Any, fresh: Any, **more: Any) -> Any:
         # The whole batch writes a few tokens, then memory is short.
         if len(rows) > 3 and ids.shape[1] == 1 and len(told) > 0:
             broken.append(len(rows))
             raise torch.OutOfMemoryError("out of memory")
-        return step(self, rows, ids, fresh)
+        return step(self, rows, ids, fresh, **more)
 
     asked = chats()
     stop = tuple({model.generate(asked, FREE)[0].text[:2]})
@@ -259,7 +259,8 @@ def test_models_of_other_kinds_write_the_same_text_in_batches(
     torch.manual_seed(1)
     untyped: Any = AutoConfig
     config = untyped.for_model(kind, vocab_size=len(model.tokenizer), **{**SIZES, **sizes})
-    made_model: Any = AutoModelForCausalLM.from_config(config).eval()
+    causal: Any = AutoModelForCausalLM
+    made_model = causal.from_config(config).eval()
     with torch.no_grad():
         for weight in made_model.parameters():
             if weight.ndim > 1:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from wattune import RAG, LongContext, Prompt, load_system
+from wattune.answering.session import Session
 from wattune.ask import ask_all, show_asked
 from wattune.endpoint_ref import EndpointRef
 from wattune.errors import CannotRun, RecipeError
 from wattune.job import Job
 from wattune.models.batching import shared_prefix
 from wattune.recipe_file import load_recipe
-from wattune.session import Session
 from wattune.strategies.long_context import RESERVE_TOKENS
 from wattune.system import Decoding, DocumentsSource, EndpointSystem
 

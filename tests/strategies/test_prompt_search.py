@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from wattune import Prompt
+from wattune.answering.session import Session
 from wattune.errors import CannotRun, InputError, RecipeError
 from wattune.job import Job
 from wattune.recipe import parse_recipe
 from wattune.recipe_file import load_recipe
-from wattune.session import Session
 from wattune.strategies.prompt_search import PromptSearch, SearchReport
 from wattune.strategies.trials import mixed
 from wattune.strategies.variants import without_each_sentence

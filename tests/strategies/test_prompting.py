@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from wattune import Prompt
+from wattune.answering.session import Session
 from wattune.errors import CannotRun
 from wattune.job import Job
-from wattune.session import Session
 from wattune.strategies.shots import choose_shots
 
 

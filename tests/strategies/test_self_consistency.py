@@ -12,11 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from wattune import Prompt, SelfConsistency
+from wattune.answering.session import Session
 from wattune.errors import RecipeError
 from wattune.job import Job, jobs_of
 from wattune.models.generation import Reply
 from wattune.recipe_file import load_recipe
-from wattune.session import Session
 from wattune.system import Decoding
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from wattune import RAG, Prompt
+from wattune.answering.session import Session
 from wattune.errors import CannotRun
 from wattune.job import Job, fingerprints, jobs_of
 from wattune.prompt import Shot, ordered
 from wattune.rag.shot_index import ShotIndex
 from wattune.recipe_file import load_recipe
-from wattune.session import Session
 from wattune.strategies.shots import (
     Selection,
     choose_shots,

@@ -10,10 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from wattune import RAG, FullFineTuning, LoRA, Prune, Quantize
+from wattune.answering.session import Session
 from wattune.builder import _inputs
 from wattune.errors import CannotRun
 from wattune.job import Job
-from wattune.session import Session
 from wattune.strategies import Strategy
 from wattune.values import digest
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from wattune import RAG, FullFineTuning, LoRA, Prompt, TreeRAG
+from wattune.answering.session import Session
 from wattune.builder import Builder, _inputs
 from wattune.errors import CannotRun
 from wattune.job import Job
-from wattune.session import Session
 from wattune.strategies.tuning import Tuning
 from wattune.values import digest
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from .measure.quality.text import comparable
-from .models.generation import Reply
+from ..measure.quality.text import comparable
+from ..models.generation import Reply
 
 
 def voted(samples: Sequence[Reply], answer_in: Callable[[str], str]) -> tuple[Reply, int | None]:

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_cache import cache_app, models_app
-from .cli_prompts import prompts_app
-from .cli_recipes import cp, init, list_recipes, validate
-from .cli_records import export, ledger
-from .cli_running import (
+from ..errors import InputError, WattuneError
+from .cache import cache_app, models_app
+from .prompts import prompts_app
+from .recipes import cp, init, list_recipes, validate
+from .records import export, ledger
+from .running import (
     AllowOverlap,
     NoCache,
     NoProgress,
@@ -24,8 +25,7 @@ from .cli_running import (
     one_process,
     running,
 )
-from .cli_sweep import sweep
-from .errors import InputError, WattuneError
+from .sweep import sweep
 
 app = typer.Typer(
     help="Prompting, RAG, tree RAG, LoRA or full fine-tuning: which to use, and what it costs.",
@@ -116,7 +116,7 @@ def compare(
             raise InputError(
                 "give a recipe with overrides, or folders of records, not both: " + " ".join(what)
             )
-        from .measure.store import load_records
+        from ..measure.store import load_records
 
         records = [record for path in what for record in load_records(path)]
         records.sort(key=lambda record: record.created_at)  # as the recipe ran them
@@ -140,7 +140,7 @@ def ask(
 
     Example: wattune ask runs/quickstart "Who heads the Marine Division?"
     """
-    from .ask import ask_all, show_asked
+    from ..ask import ask_all, show_asked
 
     if not question.strip():
         raise InputError('the question is empty; wattune ask RUNS "Who heads ...?"')
@@ -165,8 +165,8 @@ def _run_recipe(
     no_progress: bool,
     no_cache: bool,
 ) -> list[Any]:
-    from .recipe_file import load_recipe
-    from .run import run_recipe
+    from ..recipe_file import load_recipe
+    from ..run import run_recipe
 
     loaded = load_recipe(recipe, overrides)
     loaded = loaded.quicker() if quick else loaded
@@ -188,9 +188,9 @@ def _print(
 ) -> None:
     import json
 
-    from .compare import compare as compare_records
-    from .compare.table import plain_rows
-    from .files import write_text
+    from ..compare import compare as compare_records
+    from ..compare.table import plain_rows
+    from ..files import write_text
 
     comparison = compare_records(records, allow=allow)
     if format is Format.table and output is None:
@@ -223,7 +223,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     if arguments == ["--version"]:
-        from . import __version__
+        from .. import __version__
 
         typer.echo(f"wattune {__version__}")
         return

@@ -196,7 +196,7 @@ def test_a_run_that_crashes_is_a_row_and_debug_shows_where(
     def crash(*_: object) -> NoReturn:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("wattune.session.Session.answer", crash)
+    monkeypatch.setattr("wattune.answering.session.Session.answer", crash)
     reason = "failed: ZeroDivisionError: by zero (--debug shows where)"
     ran = wattune("compare", recipe, "--no-progress")
     assert (ran.code, ran.err) == (1, "")  # nothing was done; one done run would make it 0

@@ -6,12 +6,12 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 
-from .files import read_text
+from ..files import read_text
+from ..prompt import Passage, Shot, ordered
+from ..rag.shot_index import ShotIndex, others
+from ..system import DocumentsSource, IndexSource, NearestShots, System, TreeSource
+from ..tasks.task import Document, Example
 from .pool import Pool
-from .prompt import Passage, Shot, ordered
-from .rag.shot_index import ShotIndex, others
-from .system import DocumentsSource, IndexSource, NearestShots, System, TreeSource
-from .tasks.task import Document, Example
 from .window import pasted
 
 Retrieve = Callable[[Sequence[str]], list[list[Passage]]]
@@ -77,8 +77,8 @@ class Sources:
         return lambda questions: [list(documents) for _ in questions]
 
     def _index(self, source: IndexSource) -> Retrieve:
-        from .rag.index import VectorIndex
-        from .rag.retriever import Retriever
+        from ..rag.index import VectorIndex
+        from ..rag.retriever import Retriever
 
         embedder = self._pool.embedder(source.embedder)
         index = VectorIndex.load(self._pool.stages.folder(source.stage), embedder=source.embedder)
@@ -86,7 +86,7 @@ class Sources:
         return lambda questions: retriever.retrieve(questions, source.k)
 
     def _tree(self, source: TreeSource) -> Retrieve:
-        from .rag.entity_tree import EntityTree
+        from ..rag.entity_tree import EntityTree
 
         tree = EntityTree.load(self._pool.stages.folder(source.stage) / "tree.json")
         return lambda questions: [tree.describe(q, source.max_words) for q in questions]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .errors import InputError
-from .prompt import Message, Passage
-from .tasks.task import Document
+from ..errors import InputError
+from ..prompt import Message, Passage
+from ..tasks.task import Document
 
 
 def pasted(documents: Sequence[Document]) -> list[Passage]:

@@ -10,28 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import CannotRun
-from .measure.memory import available_memory_bytes
-from .measure.work import Tally
-from .models.account import Account
-from .models.chat import chat_ids
-from .models.devices import preferred_device, preferred_dtype
-from .models.flops import Kind
-from .models.loading import context_window, is_quantized, open_tokenizer
-from .models.local import LocalModel
-from .models.quiet import quiet_transformers
+from ..errors import CannotRun
+from ..measure.memory import available_memory_bytes
+from ..measure.work import Tally
+from ..models.account import Account
+from ..models.chat import chat_ids
+from ..models.devices import preferred_device, preferred_dtype
+from ..models.flops import Kind
+from ..models.loading import context_window, is_quantized, open_tokenizer
+from ..models.local import LocalModel
+from ..models.quiet import quiet_transformers
+from ..prompt import Message, Passage
+from ..system import EndpointSystem, System, with_weights
+from ..tasks.task import Example
+from ..values import Value
 from .pool import Pool, model_folder
-from .prompt import Message, Passage
 from .recall import recall
 from .sources import Sources
-from .system import EndpointSystem, System, with_weights
-from .tasks.task import Example
-from .values import Value
 from .voting import voted
 from .window import Bound
 
 if TYPE_CHECKING:
-    from .models.generation import Reply, Told
+    from ..models.generation import Reply, Told
 
 
 class Answer(Value):

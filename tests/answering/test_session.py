@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from wattune import job
+from wattune.answering.session import Session
 from wattune.endpoint_ref import EndpointRef
 from wattune.errors import ModelError
 from wattune.job import load_system
@@ -17,7 +18,6 @@ from wattune.models.fetch import ResolvedModel
 from wattune.models.generation import Reply
 from wattune.prompt import Message
 from wattune.runner import Runner
-from wattune.session import Session
 from wattune.system import EndpointSystem
 
 
@@ -63,7 +63,9 @@ def test_the_wait_for_the_first_token_begins_with_the_question(
     session = Session(system, runner.pool)
     monkeypatch.setattr(session, "generate", lambda chats, told: replies)
     clock = iter([10.0, 12.5])
-    monkeypatch.setattr("wattune.session.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(
+        "wattune.answering.session.time", SimpleNamespace(perf_counter=lambda: next(clock))
+    )
     known, unknown = session.answer(["Where to Elm?", "Where to Oak?"])
     assert (known.first_token_s, unknown.first_token_s) == (3.0, None)
 

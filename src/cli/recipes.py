@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .cli_running import AllowOverlap, Overrides
-from .errors import InputError
+from ..errors import InputError
+from .running import AllowOverlap, Overrides
 
 
 def init(
@@ -21,8 +21,8 @@ def init(
 
     Example: wattune init handbook --questions faq.csv
     """
-    from .measure.statistics import questions_needed
-    from .tasks.scaffold import init_task
+    from ..measure.statistics import questions_needed
+    from ..tasks.scaffold import init_task
 
     report = init_task(folder, questions=questions, questions_needed=questions_needed())
     typer.echo(
@@ -39,7 +39,7 @@ def init(
 
 def list_recipes() -> None:
     """List the shipped recipes and what each one does."""
-    from .files import shipped_folder
+    from ..files import shipped_folder
 
     for path in sorted(shipped_folder().glob("*.yaml")):
         # The first line says how to launch it, the second what it is.
@@ -52,8 +52,8 @@ def cp(
     to: Annotated[Path, typer.Argument(help="Where to: a folder or a new file.")] = Path("."),
 ) -> None:
     """Copy a shipped recipe, to be edited. Example: wattune cp lora my-lora.yaml"""
-    from .files import read_text, write_text
-    from .recipe_file import find_recipe
+    from ..files import read_text, write_text
+    from ..recipe_file import find_recipe
 
     source = find_recipe(recipe)
     target = to / source.name if to.is_dir() else to
@@ -69,9 +69,9 @@ def validate(
     allow_overlap: AllowOverlap = False,
 ) -> None:
     """Check a recipe, its task and its model without running anything."""
-    from .job import jobs_of
-    from .recipe_file import load_recipe
-    from .run import books_of
+    from ..job import jobs_of
+    from ..recipe_file import load_recipe
+    from ..run import books_of
 
     loaded = load_recipe(recipe, overrides or [])
     books_of(loaded.settings)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import InputError, StorageError
+from ..errors import InputError, StorageError
 
 if TYPE_CHECKING:
-    from .measure.ledger import Entry
+    from ..measure.ledger import Entry
 
 J_PER_WH = 3600.0
 
@@ -35,8 +35,8 @@ def ledger(
     """
     import json
 
-    from .measure.ledger import load_ledger, totals
-    from .measure.store import load_records
+    from ..measure.ledger import load_ledger, totals
+    from ..measure.store import load_records
 
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the folder of runs, such as runs")
@@ -56,8 +56,8 @@ def ledger(
 
 
 def _show(found: list[Entry], entries: bool) -> None:
-    from .measure.ledger import parts_of, totals
-    from .measure.record import Bill
+    from ..measure.ledger import parts_of, totals
+    from ..measure.record import Bill
 
     if entries:
         rows: list[tuple[str, ...]] = [
@@ -123,9 +123,9 @@ def export(
 
     Examples: wattune export runs -o runs.parquet ; wattune export runs/lora/lora-*.json -o card.md
     """
-    from .files import write_json, write_text
-    from .measure import export as exports
-    from .measure.store import load_records
+    from ..files import write_json, write_text
+    from ..measure import export as exports
+    from ..measure.store import load_records
 
     records = [record for path in runs for record in load_records(path)]
     if not records:

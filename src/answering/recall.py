@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .machine import hardware, machine, software
-from .measure.work import Tally, Work
-from .models.account import Account
-from .models.generation import Reply, Told, repeats
-from .models.served import Served
+from ..machine import hardware, machine, software
+from ..measure.work import Tally, Work
+from ..models.account import Account
+from ..models.generation import Reply, Told, repeats
+from ..models.served import Served
+from ..system import EndpointSystem, System
+from ..values import digest
 from .pool import Pool
 from .responses import ResponseCache
-from .system import EndpointSystem, System
-from .values import digest
 
 if TYPE_CHECKING:
-    from .prompt import Message
+    from ..prompt import Message
 
 
 def recall(

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .cli_running import (
+from ..errors import CannotRun, InputError
+from .running import (
     AllowOverlap,
     NoCache,
     NoProgress,
@@ -18,7 +19,6 @@ from .cli_running import (
     one_process,
     running,
 )
-from .errors import CannotRun, InputError
 
 
 def sweep(
@@ -45,12 +45,12 @@ def sweep(
 
     Example: wattune sweep quickstart decoding.max_tokens=16,32,64 rag.k=1,2,4 --quick
     """
-    from .compare import compare
-    from .compare.frontier import frontier_tables
-    from .compare.plot import KINDS, draw
-    from .compare.render import show_tables
-    from .files import write_bytes
-    from .sweep import run_sweep
+    from ..compare import compare
+    from ..compare.frontier import frontier_tables
+    from ..compare.plot import KINDS, draw
+    from ..compare.render import show_tables
+    from ..files import write_bytes
+    from ..sweep import run_sweep
 
     if output is not None and output.suffix not in KINDS:
         raise InputError(f"{output}: the ending says the format; {' or '.join(KINDS)}")

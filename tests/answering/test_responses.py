@@ -15,6 +15,9 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 import wattune as wt
+from wattune.answering.recall import reply_keys
+from wattune.answering.responses import ResponseCache, shares
+from wattune.answering.session import Session
 from wattune.endpoint_ref import EndpointRef
 from wattune.errors import StorageError
 from wattune.job import Job
@@ -24,10 +27,7 @@ from wattune.measure.work import NO_WORK, Work
 from wattune.models.generation import Reply
 from wattune.models.local import LocalModel
 from wattune.prompt import Message
-from wattune.recall import reply_keys
-from wattune.responses import ResponseCache, shares
 from wattune.runner import Runner
-from wattune.session import Session
 from wattune.strategies import Context, Strategy
 from wattune.strategies.base import Part
 from wattune.system import Decoding, EndpointSystem, LocalSystem, StageRef

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from wattune.answering.voting import voted
 from wattune.models.generation import Reply
 from wattune.prompt import PromptTemplate
-from wattune.voting import voted
 
 
 def replies(*texts: str | None) -> list[Reply]:

@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from .database import Database
-from .files import cache_folder
-from .measure.phases import add_phases, scaled
-from .measure.record import Phase
-from .measure.work import NO_WORK, Work
-from .models.generation import Reply
+from ..database import Database
+from ..files import cache_folder
+from ..measure.phases import add_phases, scaled
+from ..measure.record import Phase
+from ..measure.work import NO_WORK, Work
+from ..models.generation import Reply
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, phase TEXT NOT NULL, work TEXT);

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .compare.table import Table
-    from .measure.paired import Difference
-    from .prompt_check import Tried
-    from .prompt_file import PromptFile
-    from .strategies.prompt_search import Choice, SearchReport
+    from ..compare.table import Table
+    from ..measure.paired import Difference
+    from ..prompt_check import Tried
+    from ..prompt_file import PromptFile
+    from ..strategies.prompt_search import Choice, SearchReport
 
 prompts_app = typer.Typer(help="Prompt files, and the prompts of records.", no_args_is_help=True)
 
@@ -40,8 +40,8 @@ def prompts_ls(
 
     Examples: wattune prompts ls ; wattune prompts ls runs
     """
-    from .prompt_check import prompts_of
-    from .prompt_file import prompt_files, read_prompt, shipped_prompts
+    from ..prompt_check import prompts_of
+    from ..prompt_file import prompt_files, read_prompt, shipped_prompts
 
     if folder is None:
         for path in shipped_prompts().values():
@@ -85,9 +85,9 @@ def prompts_show(
 
     Examples: wattune prompts show cite ; wattune prompts show runs/x/rag-1f.json --file > a.yaml
     """
-    from .prompt import Passage
-    from .prompt_check import Counter, find_prompt, model_here
-    from .tasks.task import REFUSAL
+    from ..prompt import Passage
+    from ..prompt_check import Counter, find_prompt, model_here
+    from ..tasks.task import REFUSAL
 
     found, record = find_prompt(prompt)
     if as_file:
@@ -118,7 +118,7 @@ def prompts_diff(one: Which, other: Which) -> None:
     """
     from difflib import unified_diff
 
-    from .prompt_check import find_prompt
+    from ..prompt_check import find_prompt
 
     before, after = (find_prompt(which)[0].text().splitlines() for which in (one, other))
     lines = list(unified_diff(before, after, fromfile=one, tofile=other, lineterm=""))
@@ -142,8 +142,8 @@ def prompts_test(
 
     Example: wattune prompts test mine.prompt.yaml --task harbour -n 5 --run
     """
-    from .prompt_check import find_prompt, shown_answers, try_prompt
-    from .tasks.load import load_task
+    from ..prompt_check import find_prompt, shown_answers, try_prompt
+    from ..tasks.load import load_task
 
     found, _ = find_prompt(prompt)
     loaded = load_task(task)
@@ -195,9 +195,9 @@ def prompts_report(
 
     Example: wattune prompts report runs/prompt-search/search-1f2e3d4c.json
     """
-    from .compare.render import show_tables
-    from .measure.store import load_records
-    from .strategies.prompt_search import SearchReport
+    from ..compare.render import show_tables
+    from ..measure.store import load_records
+    from ..strategies.prompt_search import SearchReport
 
     found = [
         stage
@@ -221,7 +221,7 @@ def prompts_report(
 
 
 def _raced(choice: Choice, report: SearchReport) -> Table:
-    from .compare.table import Table
+    from ..compare.table import Table
 
     what = "each sentence of the instruction left out" if choice.ablation else choice.varied
     rows = [
@@ -242,7 +242,7 @@ def _raced(choice: Choice, report: SearchReport) -> Table:
 
 def _worth(report: SearchReport) -> Table:
     """Changes that were adopted, and sentences that cost tokens and were not seen to pay."""
-    from .compare.table import Table
+    from ..compare.table import Table
 
     rows = []
     for choice in report.choices:

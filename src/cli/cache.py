@@ -13,8 +13,8 @@ cache_app = typer.Typer(help="Models, prepared stages and kept answers.", no_arg
 @models_app.command("ls")
 def models_ls() -> None:
     """List the catalogue: name, kind, size, licence, and whether it is here already."""
-    from .models.catalogue import CATALOGUE
-    from .models.fetch import fetched
+    from ..models.catalogue import CATALOGUE
+    from ..models.fetch import fetched
 
     for name, entry in CATALOGUE.items():
         here = "here" if fetched(name) else f"{entry.download_bytes / 1e6:.0f} MB to fetch"
@@ -27,7 +27,7 @@ def models_fetch(
     no_progress: Annotated[bool, typer.Option("--no-progress", help="No bars.")] = False,
 ) -> None:
     """Fetch a model into the cache. Example: wattune models fetch smollm2-135m-q4"""
-    from .models.fetch import resolve
+    from ..models.fetch import resolve
     from .progress import TerminalProgress
 
     with TerminalProgress(quiet=no_progress) as progress:
@@ -38,8 +38,8 @@ def models_fetch(
 @cache_app.command("info")
 def cache_info() -> None:
     """Where the cache lies and how large it is."""
-    from .files import cache_folder, folder_bytes
-    from .responses import ResponseCache
+    from ..answering.responses import ResponseCache
+    from ..files import cache_folder, folder_bytes
 
     folder = cache_folder()
     for part in ("models", "stages"):
@@ -59,12 +59,12 @@ def cache_prune(
 ) -> None:
     """Remove prepared stages (adapters, weights, indexes); their bills are kept."""
     if responses:
-        from .responses import ResponseCache
+        from ..answering.responses import ResponseCache
 
         freed = ResponseCache().remove()
         typer.echo(f"removed the kept answers, {freed / 1e6:,.1f} MB")
         return
-    from .stages import StageStore
+    from ..stages import StageStore
 
     count, freed = StageStore().prune()
     typer.echo(f"removed {count} stage(s), {freed / 1e6:,.1f} MB; their bills are kept")

@@ -10,28 +10,28 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .errors import ModelError
-from .measure.accounts.endpoint_energy import with_endpoint_energy
-from .measure.memory import available_memory_bytes, release_memory
-from .measure.meter import Meter
-from .measure.network import transferred_bytes
-from .measure.record import Phase
-from .measure.work import NO_WORK, Mark, Tally, Work
-from .models.account import Account
-from .models.endpoint import remote_kind
-from .models.fetch import resolve, resolve_folder
-from .models.local import LocalModel
-from .models.quantization import warm_up
-from .models.remote import RemoteModel
-from .models.served import Served
+from ..errors import ModelError
+from ..measure.accounts.endpoint_energy import with_endpoint_energy
+from ..measure.memory import available_memory_bytes, release_memory
+from ..measure.meter import Meter
+from ..measure.network import transferred_bytes
+from ..measure.record import Phase
+from ..measure.work import NO_WORK, Mark, Tally, Work
+from ..models.account import Account
+from ..models.endpoint import remote_kind
+from ..models.fetch import resolve, resolve_folder
+from ..models.local import LocalModel
+from ..models.quantization import warm_up
+from ..models.remote import RemoteModel
+from ..models.served import Served
+from ..stages import StageStore
+from ..system import Decoding, EndpointSystem, ModelRef, System
 from .responses import Recalled, ResponseCache
-from .stages import StageStore
-from .system import Decoding, EndpointSystem, ModelRef, System
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .models.embedder import Embedder
+    from ..models.embedder import Embedder
 
 
 def model_folder(model: ModelRef) -> Path:
@@ -108,7 +108,7 @@ class Pool:
     def embedder(self, name: str) -> Embedder:
         """An embedder by its name, opened once."""
         if name not in self._embedders:
-            from .models.embedder import Embedder
+            from ..models.embedder import Embedder
 
             folder = resolve_folder(name, kind="embedder")
             if not self._embedders:  # as above: import first, meter then

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from wattune import RAG, LoRA, Prompt
+from wattune.answering.session import Session
+from wattune.answering.window import Bound, fitting
 from wattune.builder import _inputs
 from wattune.endpoint_ref import EndpointRef
 from wattune.errors import CannotRun, InputError
 from wattune.job import Job
 from wattune.prompt import Message, Passage
-from wattune.session import Session
 from wattune.system import Decoding, EndpointSystem, LocalSystem
 from wattune.values import digest
-from wattune.window import Bound, fitting
 
 
 @pytest.mark.parametrize("frame", [-1, 0, 3])

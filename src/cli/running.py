@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import RecipeError
+from ..errors import RecipeError
 
 if TYPE_CHECKING:
+    from ..answering.responses import ResponseCache
     from .progress import TerminalProgress
-    from .responses import ResponseCache
 
 AllowOverlap = Annotated[
     bool,
@@ -58,7 +58,7 @@ def running(no_progress: bool) -> Iterator[TerminalProgress]:
 
 def kept_answers(no_cache: bool, progress: TerminalProgress) -> ResponseCache | None:
     """The cache of answers, unless it is not wanted."""
-    from .responses import ResponseCache
+    from ..answering.responses import ResponseCache
 
     return None if no_cache else ResponseCache(say=progress.say)
 

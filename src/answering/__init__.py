@@ -1,0 +1,1 @@
+"""A System opened: weights, sources of context, votes, and the answers it gave before."""

@@ -1,0 +1,1 @@
+"""The command line: its verbs, with no logic of their own, and what they share."""
