@@ -62,7 +62,8 @@ def attend(
     near, near_sum = _attended(query, key, value, attention_mask, scale)
     # The queries of all rows at once: (1, key heads, rows x queries, width).
     flat = query.transpose(0, 1).reshape(1, shared, -1, width)
-    far, far_sum = _attended(flat, *trunk.layers[module.layer_idx], None, scale)
+    trunk_key, trunk_value = trunk.layers[module.layer_idx]
+    far, far_sum = _attended(flat, trunk_key, trunk_value, None, scale)
     far = far.view(shared, rows, each * tokens, -1).transpose(0, 1)
     far_sum = far_sum.view(shared, rows, each * tokens).transpose(0, 1)
     share = torch.sigmoid(far_sum - near_sum)[..., None]  # of the trunk in the one softmax

@@ -30,7 +30,7 @@ class Lookup:
         self._last = {tuple(self._ids[end - size :]): end for size in (1, 2) if end >= size}
 
     def guess(self, most: int) -> list[int]:
-        """At most so many tokens that followed when the last two, or the last one, stood earlier."""
+        """At most so many tokens that followed the last two, or the last one, the last time."""
         for key in sorted(self._last, key=len, reverse=True):
             if (place := self._after.get(key)) is not None:
                 return self._ids[place : place + most]
