@@ -159,7 +159,12 @@ def _fill(template: str, values: dict[str, str]) -> str:
             pieces.append(literal)
             if name is None:
                 continue
-            if name not in values or spec or conversion:
+            if name in values and (spec or conversion):
+                raise RecipeError(
+                    f"prompt template: {{{name}}} has a format or a conversion; only the plain "
+                    f"{{{name}}} may stand"
+                )
+            if name not in values:
                 raise RecipeError(
                     f"prompt template: placeholder {{{name}}} is not known here; "
                     f"plain {', '.join('{' + known + '}' for known in values)} may stand "

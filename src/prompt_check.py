@@ -83,8 +83,17 @@ def prompt_of(record: Record) -> PromptFile:
         file = (step.get("prompt") or {}).get("file")
         if file:
             named = {key: file[key] for key in named}
+    usual = Decoding().plain()
+    decoding = {key: value for key, value in system.decoding.plain().items() if value != usual[key]}
+    nearest = [str(source.k) for source in system.sources if source.type == "nearest_shots"]
+    lacks = (
+        f"The {nearest[0]} training questions nearest to each were its shots." if nearest else ""
+    )
     return PromptFile(
-        **{**system.prompt.plain(), **named}, shots=system.shots, decoding=system.decoding
+        **{**system.prompt.plain(), **named},
+        shots=system.shots,
+        decoding=Decoding(**{"max_tokens": system.decoding.max_tokens, **decoding}),
+        notes=lacks,
     )
 
 

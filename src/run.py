@@ -168,5 +168,5 @@ def _remark(record: Record) -> str:
     if record.status != "done":
         return f"{record.name}: {record.status}: {record.reason}"
     shared = [stage.strategy for stage in record.stages if stage.reused]
-    note = f" ({', '.join(shared)} reused)" if shared else ""
+    note = f" (stages reused: {', '.join(shared)})" if shared else ""
     return f"{record.name}: done in {record.environment['wall_s']:.0f} s{note}"

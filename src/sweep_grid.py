@@ -35,9 +35,12 @@ def axis_of(override: str) -> Axis | None:
     """``rag.k=1,2,4`` as an axis; None for an ordinary override, ``rag.k=2`` or ``seeds=[0,1]``.
 
     The commas that part values are those that would part them in a YAML list, so brackets, braces
-    and quotes protect theirs. What is no YAML is told where it is applied.
+    and quotes protect theirs. What is no YAML is told where it is applied. Raises `RecipeError`
+    where a value is missing.
     """
     key, _, text = override.partition("=")
+    if text.strip().startswith(",") or text.strip().endswith(","):
+        raise RecipeError(f'"{override}": a value is missing beside a comma')
     try:
         node = yaml.compose(f"[{text}]", Loader=yaml.SafeLoader)
     except yaml.YAMLError:
@@ -56,8 +59,9 @@ def grid(overrides: Sequence[str]) -> tuple[list[Axis], dict[Place, list[str]]]:
     axes = [axis for axis in given if axis is not None]
     if not axes:
         raise RecipeError(
-            "a sweep needs a setting with several values, such as rag.k=1,2,4; to run a recipe "
-            "as it is, use `wattune compare`"
+            "a sweep needs a setting with several values, such as rag.k=1,2,4"
+            + (f", and {' '.join(overrides)} has none" if overrides else "")
+            + "; to run a recipe as it is, use `wattune compare`"
         )
     keys = [override.partition("=")[0] for override in overrides]
     for axis in axes:

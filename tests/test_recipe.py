@@ -104,7 +104,7 @@ def faults(where: str, *overrides: str) -> list[str]:
         ),
         (
             "runs: {a: []}\nprompt: {question: 'Q: {asked}'}",
-            'mine.yaml:4: "prompt": prompt template: placeholder {asked} is not known here; plain '
+            'mine.yaml:4: "prompt.question": prompt template: placeholder {asked} is not known here; plain '
             "{question} may stand (write {{ and }} for braces)",
         ),
         ("runs: {a: [}", "mine.yaml:3:12: broken YAML: expected the node content, but found '}'"),

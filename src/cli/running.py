@@ -31,7 +31,7 @@ Quick = Annotated[
 ]
 
 NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Ask the model anew, and keep no answers of it.")
+    bool, typer.Option("--no-cache", help="Ask the model anew in what runs, and keep no answers.")
 ]
 
 

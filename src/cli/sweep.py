@@ -69,13 +69,14 @@ def sweep(
             responses=kept_answers(no_cache, progress),
         )
     comparison = compare(records)
+    output = output or folder / "sweep.png"
+    drawn = f"wrote {output}"
+    try:  # before the tables: whoever reads those may close the pipe
+        write_bytes(output, draw(comparison, KINDS[output.suffix]))
+    except CannotRun as error:
+        drawn = f"{output} is not drawn: {error}"
     comparison.show()
     show_tables(frontier_tables(comparison))
-    output = output or folder / "sweep.png"
-    try:
-        write_bytes(output, draw(comparison, KINDS[output.suffix]))
-        typer.echo(f"wrote {output}")
-    except CannotRun as error:
-        typer.echo(f"{output} is not drawn: {error}", err=True)
+    typer.echo(drawn, err=not drawn.startswith("wrote"))
     if not comparison.done:
         raise typer.Exit(1 if any(record.status == "failed" for record in records) else 2)

@@ -24,7 +24,7 @@ PANEL_INCHES = (8.0, 5.0)
 DOTS_PER_INCH = 144
 LOG_ABOVE = 10
 """Times the least energy, from which on the axis of energies is logarithmic."""
-MOST_NOTED = 30
+MOST_NOTED = 12
 """Points with their settings beside them; of more, only those on the frontier have theirs."""
 MARKS = "osD^v<>P*X"
 

@@ -48,7 +48,7 @@ class LongContext(Strategy):
         pages = list(ctx.task.documents)
         if not pages:
             raise CannotRun(
-                "long_context needs documents and the task has none (`documents:` in task.yaml)"
+                "long_context needs documents and the task has none (`documents:` of a task folder)"
             )
         if self.order == "shortest_first":
             pages.sort(key=lambda page: len(page.text))
@@ -70,7 +70,9 @@ class LongContext(Strategy):
         else:
             taken, room = self._fitting(documents, tokens, system, ctx)
         if not taken:
-            raise CannotRun(f"not one document fits: {pages[0].id} has {tokens[0]} tokens, {room}")
+            hint = "; try `order: shortest_first`" if self.order == "given" else ""
+            first = f"{pages[0].id} has {tokens[0]} tokens"
+            raise CannotRun(f"not one document fits: {first}, {room}{hint}")
         write_json(ctx.workdir / "documents.json", [page.plain() for page in pages[:taken]])
         ctx.details.update(
             documents=taken,

@@ -17,7 +17,7 @@ from pydantic import (
 
 from ..errors import CannotRun, InputError, RecipeError
 from ..models.fetch import resolve, resolve_folder
-from ..prompt import Placement, PromptTemplate, ShotOrder, ordered
+from ..prompt import Placement, PromptTemplate, ShotOrder, checked_template, ordered
 from ..prompt_file import PromptFile, decoded, given, load_prompt
 from ..rag.shot_index import read_shots, write_shots
 from ..system import Decoding, NearestShots, ShotsSource, Stop, System
@@ -89,12 +89,16 @@ class Prompt(Strategy):
     def _given(self, decoding: Decoding | None) -> dict[str, Any] | None:
         return given(decoding)
 
-    @model_validator(mode="after")
-    def _usable(self) -> Prompt:
+    @field_validator("instruction", "question", "passages")
+    @classmethod
+    def _plain_placeholders(cls, template: str | None, info: ValidationInfo) -> str | None:
         try:
-            self._template(PromptTemplate())
+            return template and checked_template(str(info.field_name), template)
         except RecipeError as error:  # as a fault of the recipe, told with its line
             raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _choices_once(self) -> Prompt:
         if isinstance(self.choices, tuple) and len(set(self.choices)) < len(self.choices):
             raise ValueError("each of choices once")
         if self.choices is not None and "choices" in (given(self.decoding) or {}):

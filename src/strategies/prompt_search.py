@@ -123,7 +123,7 @@ class PromptSearch(Strategy):
         if not ctx.task.validation:
             raise CannotRun(
                 "prompt_search compares prompts on validation questions and the task has none "
-                "(`validation:` in task.yaml)"
+                "(`validation:` of a task folder)"
             )
         self._metric(ctx.task)
         for variant in self._with_stages():  # before the search is metered, so not billed twice

@@ -47,7 +47,9 @@ class RAG(Strategy):
         from ..rag.index import VectorIndex
 
         if not ctx.task.documents:
-            raise CannotRun("rag needs documents and the task has none (`documents:` in task.yaml)")
+            raise CannotRun(
+                "rag needs documents and the task has none (`documents:` of a task folder)"
+            )
         embedder = ctx.embedder(self.embedder)
         chunks = chunk_documents(
             ctx.task.documents,

@@ -43,7 +43,7 @@ class TreeRAG(Strategy):
 
         if ctx.task.hierarchy is None:
             raise CannotRun(
-                "tree_rag needs a hierarchy and the task has none (`hierarchy:` in task.yaml)"
+                "tree_rag needs a hierarchy and the task has none (`hierarchy:` of a task folder)"
             )
         tree = EntityTree(ctx.task.hierarchy)
         tree.save(ctx.workdir / "tree.json")
