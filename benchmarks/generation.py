@@ -207,13 +207,12 @@ def main() -> int:
     found = {"notes": notes, "about": about(cases, dtype)}
     if options.equality:
         found |= equality(cases, peers, rendered, folder)
-        text, faults = equality_text(found)
     else:
         found |= speed(cases, peers, rendered, folder, dtype, max(1, options.repeats))
-        text, faults = speed_text(found), 0
-    sys.stdout.write(text + "\n")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    text, faults = equality_text(found) if options.equality else (speed_text(found), 0)
+    sys.stdout.write(text + "\n")
     return 1 if faults else 0
 
 

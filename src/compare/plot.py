@@ -79,14 +79,16 @@ def _panel(ax: Any, front: Front, points: Sequence[TradeOff]) -> None:
             [p.wh_per_1000 for p in best], [p.quality for p in best], drawstyle="steps-post",
             color="0.3", linewidth=1.2, label="frontier",
         )  # fmt: skip
+    energies = [p.wh_per_1000 for p in points if p.wh_per_1000 is not None]
     for point in points if len(points) <= MOST_NOTED else best:
         run, settings = parted(point.row.records[0].name)
+        last = point.wh_per_1000 == max(energies)  # its words stand to the left, within the frame
         ax.annotate(
             settings.replace(",", "\n") or run, (point.wh_per_1000, point.quality),
-            xytext=(5, 3), textcoords="offset points", fontsize=6.5, linespacing=1.0,
+            xytext=(-5 if last else 5, 3), textcoords="offset points", fontsize=6.5,
+            ha="right" if last else "left", linespacing=1.0,
             fontweight="bold" if point.on_frontier else "normal", parse_math=False,
         )  # fmt: skip
-    energies = [p.wh_per_1000 for p in points if p.wh_per_1000 is not None]
     if 0 < LOG_ABOVE * min(energies) < max(energies):
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

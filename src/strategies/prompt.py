@@ -101,6 +101,8 @@ class Prompt(Strategy):
     def _choices_once(self) -> Prompt:
         if isinstance(self.choices, tuple) and len(set(self.choices)) < len(self.choices):
             raise ValueError("each of choices once")
+        if isinstance(self.choices, tuple) and len(self.choices) < 2:
+            raise ValueError("choices needs two answers or more, or there is nothing to choose")
         if self.choices is not None and "choices" in (given(self.decoding) or {}):
             raise ValueError("`choices` and `decoding.choices` are the same; give one of the two")
         return self
