@@ -146,7 +146,10 @@ class Rows:
         self.position[:] = heads.position[index]
 
     def keep(self, rows: Sequence[int]) -> Rows:
-        """Only these rows, without the columns that none of them needs, in memory of its own."""
+        """Only these rows, without the columns that none of them needs.
+
+        They are moved layer by layer, or they would take twice their room: nothing stays here.
+        """
         import torch
 
         chosen = torch.tensor(rows, device=self.valid.device)
@@ -156,10 +159,10 @@ class Rows:
         kept = object.__new__(Rows)
         kept.trunk, kept.start, kept.end = self.trunk, 0, self.end - first
         kept._store = _Store(len(rows), self._store.columns - first)
-        kept._store.layers = [
-            (keys[chosen, :, first:], values[chosen, :, first:])
-            for keys, values in self._store.layers
-        ]
+        held, self._store.layers = self._store.layers[::-1], []
+        while held:
+            keys, values = held.pop()
+            kept._store.layers.append((keys[chosen, :, first:], values[chosen, :, first:]))
         kept._rows = slice(0, len(rows))
         kept.valid, kept.position = valid[:, first:], self.position[chosen]
         return kept
