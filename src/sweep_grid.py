@@ -35,12 +35,9 @@ def axis_of(override: str) -> Axis | None:
     """``rag.k=1,2,4`` as an axis; None for an ordinary override, ``rag.k=2`` or ``seeds=[0,1]``.
 
     The commas that part values are those that would part them in a YAML list, so brackets, braces
-    and quotes protect theirs. What is no YAML is told where it is applied. Raises `RecipeError`
-    where a value is missing.
+    and quotes protect theirs. What is no YAML is told where it is applied.
     """
     key, _, text = override.partition("=")
-    if text.strip().startswith(",") or text.strip().endswith(","):
-        raise RecipeError(f'"{override}": a value is missing beside a comma')
     try:
         node = yaml.compose(f"[{text}]", Loader=yaml.SafeLoader)
     except yaml.YAMLError:

@@ -71,7 +71,9 @@ def test_braces_in_values_and_doubled_in_templates_stay_braces() -> None:
     ["{question.__class__}", "{question[0]}", "{question!r}", "{question:>9}", "{}", "{0}", "{q}"],
 )
 def test_a_placeholder_that_is_not_plain_is_refused(template: str) -> None:
-    with pytest.raises(RecipeError, match=r"placeholder .* is not known .*\{question\}"):
+    with pytest.raises(
+        RecipeError, match=r"is not known .*\{question\}|only the plain \{question\}"
+    ):
         PromptTemplate(question=template)
 
 

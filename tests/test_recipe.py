@@ -104,8 +104,8 @@ def faults(where: str, *overrides: str) -> list[str]:
         ),
         (
             "runs: {a: []}\nprompt: {question: 'Q: {asked}'}",
-            'mine.yaml:4: "prompt.question": prompt template: placeholder {asked} is not known here; plain '
-            "{question} may stand (write {{ and }} for braces)",
+            'mine.yaml:4: "prompt.question": prompt template: placeholder {asked} is not known '
+            "here; plain {question} may stand (write {{ and }} for braces)",
         ),
         ("runs: {a: [}", "mine.yaml:3:12: broken YAML: expected the node content, but found '}'"),
         (

@@ -189,7 +189,9 @@ ENDINGS = {
 
 @prompts_app.command("report")
 def prompts_report(
-    record: Annotated[Path, typer.Argument(help="A record (.json) of a run with prompt_search, or its folder.")],
+    record: Annotated[
+        Path, typer.Argument(help="A record (.json) of a run with prompt_search, or its folder.")
+    ],
 ) -> None:
     """Show what a prompt search tried, and what each change was worth in quality and tokens.
 
