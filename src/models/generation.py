@@ -20,8 +20,8 @@ class Reply(Value):
     `tokens_in` counts the prompt; `tokens_out` what was generated, up to and including the token
     that ended it; None where a server does not tell them. `tokens_reused` are tokens of the prompt
     whose keys and values were there, computed for another prompt. `first_token_s` are the seconds
-    until the answer began: of a prompt asked alone, or where an endpoint streamed it. `failed` is why an endpoint gave no
-    answer, empty where there is one.
+    until the answer began: of a prompt asked alone, or where an endpoint streamed it. `failed` is
+    why an endpoint gave no answer, empty where there is one.
     """
 
     text: str
