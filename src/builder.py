@@ -16,9 +16,9 @@ from .machine import machine, software
 from .measure.memory import release_memory
 from .measure.meter import Meter
 from .measure.record import Bill, Phase, StageRecord
-from .stages import StageManifest, StageStore
+from .stages import StageManifest, StageRef, StageStore
 from .strategies import Context, Progress, Stage, Strategy
-from .system import StageRef, System
+from .system import System
 from .values import digest
 
 

@@ -17,10 +17,15 @@ from .errors import StorageError
 from .files import cache_folder, folder_bytes, read_text, storage, write_text
 from .measure.record import Bill
 from .measure.work import NO_WORK, Work
-from .system import StageRef
 from .values import Value
 
 MANIFEST = "stage.json"
+
+
+class StageRef(Value):
+    """A prepared stage by its key; the cache knows where its folder lies."""
+
+    key: str
 
 
 class StageManifest(Value):

@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from .endpoint_ref import EndpointRef
 from .errors import CannotRun
 from .prompt import PromptTemplate, Shot, ShotOrder
+from .stages import StageRef
 from .values import Value, digest
 
 
@@ -17,12 +18,6 @@ class ModelRef(Value):
 
     name: str
     revision: str
-
-
-class StageRef(Value):
-    """A prepared stage by its key; the cache knows where its folder lies."""
-
-    key: str
 
 
 Method = Literal["int8_weight_only", "int4_weight_only", "int8_dynamic", "bnb_8bit", "bnb_4bit"]

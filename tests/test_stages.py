@@ -14,8 +14,7 @@ import pytest
 
 from wattune.errors import StorageError
 from wattune.measure.record import Bill
-from wattune.stages import MANIFEST, StageManifest, StageStore
-from wattune.system import StageRef
+from wattune.stages import MANIFEST, StageManifest, StageRef, StageStore
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from ..system import StageRef, System
+from ..stages import StageRef
+from ..system import System
 from ..tasks.task import Task
 from ..values import Value
 

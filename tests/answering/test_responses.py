@@ -28,9 +28,10 @@ from wattune.models.generation import Reply
 from wattune.models.local import LocalModel
 from wattune.prompt import Message
 from wattune.runner import Runner
+from wattune.stages import StageRef
 from wattune.strategies import Context, Strategy
 from wattune.strategies.base import Part
-from wattune.system import Decoding, EndpointSystem, LocalSystem, StageRef
+from wattune.system import Decoding, EndpointSystem, LocalSystem
 
 FORK = multiprocessing.get_context("fork")
 PHASE = Phase(duration_s=8.0, energy_j=80.0)
