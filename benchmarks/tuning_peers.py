@@ -10,6 +10,7 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from wattune.models.fetch import resolve
 from wattune.models.loading import load_weights, open_tokenizer
 
 
-def by_trl(case: Case, method: str, precision: str, folder: Path) -> tuple[Any, float]:
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, the seconds it took, and (ours) the operations that no padding adds to."""
+
+    model: Any
+    seconds: float
+    flops: float | None = None
+
+
+def by_trl(case: Case, method: str, precision: str, folder: Path) -> Trained:
     """TRL as its documentation's first script has it: conversations in, defaults everywhere."""
     from datasets import Dataset
     from peft import LoraConfig
@@ -52,11 +62,13 @@ def by_trl(case: Case, method: str, precision: str, folder: Path) -> tuple[Any, 
         )
         began = time.perf_counter()
         trainer.train()
-        return trainer.model, time.perf_counter() - began
+        return Trained(trainer.model, time.perf_counter() - began)
 
 
-def by_wattune(case: Case, method: str, precision: str, folder: Path) -> tuple[Any, float]:
+def by_wattune(case: Case, method: str, precision: str, folder: Path) -> Trained:
     """wattune's trainer, as its strategies call it."""
+    from wattune.measure.work import Tally
+    from wattune.models.account import Account
     from wattune.models.chat import chat_ids
     from wattune.peft.adapters import LoraSettings, add_lora
     from wattune.peft.batches import tokenise
@@ -81,7 +93,13 @@ def by_wattune(case: Case, method: str, precision: str, folder: Path) -> tuple[A
             model, tokenizer, examples, settings,
             seed=SEED, bf16=bf16, use_cpu=True, output_dir=Path(scratch),
         )  # fmt: skip
-        return model, time.perf_counter() - began
+        took_s = time.perf_counter() - began
+    alone = Tally(
+        positions=sum(one.length for one in examples),
+        pairs=sum(one.length**2 for one in examples),
+        heads=sum(len(one.answer) for one in examples),
+    )
+    return Trained(model, took_s, Account(model, "training", alone).work().flops)
 
 
 def main() -> None:
@@ -89,14 +107,18 @@ def main() -> None:
     peer, method, name, precision, target = sys.argv[1:6]
     folder = resolve("smollm2-135m-q4", kind="causal_lm").folder
     case = case_of(name)
-    model, took_s = {"trl": by_trl, "wattune": by_wattune}[peer](case, method, precision, folder)
+    trained = {"trl": by_trl, "wattune": by_wattune}[peer](case, method, precision, folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     found = {
-        "seconds": took_s,
+        "case": name,
+        "method": method,
+        "peer": peer,
+        "seconds": trained.seconds,
+        "flops": trained.flops,
         "peak_bytes": peak,
         "examples": len(case.train),
         "threads": torch.get_num_threads(),
-        "loss": learnt(model, open_tokenizer(folder), case),
+        "loss": learnt(trained.model, open_tokenizer(folder), case),
     }
     Path(target).write_text(json.dumps(found))
 
