@@ -27,9 +27,14 @@ from .recipe_file import load_recipe
 from .run import run
 from .strategies import (
     RAG,
+    Classical,
+    ContinuedPretraining,
+    FromScratch,
     FullFineTuning,
     LongContext,
     LoRA,
+    Merge,
+    PeftMethod,
     Prompt,
     PromptSearch,
     Prune,
@@ -46,11 +51,16 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 __all__ = [
     "RAG",
+    "Classical",
     "Comparison",
+    "ContinuedPretraining",
+    "FromScratch",
     "FullFineTuning",
     "LoRA",
     "LongContext",
+    "Merge",
     "Meter",
+    "PeftMethod",
     "Prompt",
     "PromptSearch",
     "Prune",

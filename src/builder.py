@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,12 +11,17 @@ from typing import Any
 
 from .answering.pool import Pool
 from .answering.session import Session
-from .files import folder_bytes
+from .effort import Effort
+from .files import folder_bytes, storage
+from .holds import Hold, no_hold
 from .job import Job
 from .machine import machine, software
 from .measure.memory import release_memory
-from .measure.meter import Meter
+from .measure.meter import Meter, PhaseHandle
+from .measure.processes import gather_phases, launch
 from .measure.record import Bill, Phase, StageRecord
+from .measure.work import Mark
+from .ranks import Ranks
 from .stages import StageManifest, StageRef, StageStore
 from .strategies import Context, Progress, Stage, Strategy
 from .system import System
@@ -23,10 +29,24 @@ from .values import digest
 
 
 class Builder:
-    """Builds each stage once, metered as "prepare", for all jobs that need it."""
+    """Builds each stage once, metered as "prepare", for all jobs that need it.
 
-    def __init__(self, meter: Meter, pool: Pool, stages: StageStore, progress: Progress) -> None:
+    Of several processes the main one alone looks into the store, holds a stage's lock and writes;
+    the others wait for its word. A distributed strategy is built by all together, any other by the
+    main one as if it were alone.
+    """
+
+    def __init__(
+        self,
+        meter: Meter,
+        pool: Pool,
+        stages: StageStore,
+        progress: Progress,
+        hold: Hold = no_hold,
+        ranks: Ranks | None = None,
+    ) -> None:
         self.meter, self.pool, self.stages, self.progress = meter, pool, stages, progress
+        self.hold, self.ranks = hold, ranks or Ranks()
 
     def prepare(self, job: Job) -> tuple[System, list[StageRecord]]:
         """Fold the job's strategies over its system, building the stages that are missing."""
@@ -53,6 +73,9 @@ class Builder:
             fold=fold,
             progress=self.progress,
             details={},
+            effort=Effort(self.stages.root, writes=False),
+            hold=self.hold,
+            ranks=self.ranks,
         )
         return ctx
 
@@ -64,33 +87,41 @@ class Builder:
         ctx: Context,
         bills: list[StageRecord],
     ) -> Stage:
-        inputs = _inputs(strategy, system, job)
+        if strategy.distributed:
+            record = self._record(strategy, system, job, ctx)
+        else:
+            record = ctx.ranks.same(lambda: self._record(strategy, system, job, ctx))
+        if all(bill.key != record.key for bill in bills):  # two steps may share a stage: one bill
+            bills.append(record)
+        ref = StageRef(key=record.key)
+        return Stage(ref, self.stages.folder(ref))
+
+    def _record(self, strategy: Strategy, system: System, job: Job, ctx: Context) -> StageRecord:
+        """The bill of a stage, which is built unless it is there."""
+        ranks = ctx.ranks
+        inputs = ranks.same(lambda: _inputs(strategy, system, job))
         key = digest(inputs)
-        manifest, spent = self.stages.manifest(key), Bill()
+        manifest, spent = ranks.same(lambda: self.stages.manifest(key)), Bill()
         reused = manifest is not None
         if manifest is None:
-            with self.stages.building(key) as partial:
+            with contextlib.ExitStack() as lock:
+                partial = ranks.same(lambda: lock.enter_context(self.stages.building(key)))
                 if partial is not None:
                     manifest, spent = self._build(strategy, system, ctx, key, inputs, partial)
-            if manifest is None:  # another process finished it while this one waited
-                manifest, reused = self.stages.manifest(key), True
+            if manifest is None:  # another launch finished it while this one waited
+                manifest, reused = ranks.same(lambda: self.stages.manifest(key)), True
             assert manifest is not None
-        if all(bill.key != key for bill in bills):  # two steps may share a stage: one bill
-            bills.append(
-                StageRecord(
-                    strategy=strategy.type,
-                    key=key,
-                    reused=reused,
-                    spent=spent,
-                    attributed=manifest.bill,
-                    work=manifest.work,
-                    peak_memory_bytes=manifest.peak_memory_bytes,
-                    artefact_bytes=manifest.artefact_bytes,
-                    details=manifest.details,
-                )
-            )
-        ref = StageRef(key=key)
-        return Stage(ref, self.stages.folder(ref))
+        return StageRecord(
+            strategy=strategy.type,
+            key=key,
+            reused=reused,
+            spent=spent,
+            attributed=manifest.bill,
+            work=manifest.work,
+            peak_memory_bytes=manifest.peak_memory_bytes,
+            artefact_bytes=manifest.artefact_bytes,
+            details=manifest.details,
+        )
 
     def _build(
         self,
@@ -101,33 +132,75 @@ class Builder:
         inputs: dict[str, Any],
         partial: Path,
     ) -> tuple[StageManifest, Bill]:
-        """The finished stage, and what making it took now: its bill is that, and what replies from
-        the cache first cost."""
+        """The finished stage, and what making it took now. Its bill is what leads to it: what was
+        carried over from killed attempts, this one, and what replies from the cache first cost."""
+        ranks = ctx.ranks
         details: dict[str, Any] = {}
         strategy.warm_up(system, ctx)
         release_memory()
         mark = self.pool.mark()
         with self.meter.phase("prepare") as phase:
-            strategy.build(system, replace(ctx, workdir=partial, details=details))
-        measured = self.pool.with_endpoints(phase.result, mark)
+            effort = self._effort(key, phase, mark, ranks)
+            given = replace(ctx, workdir=partial, details=details, effort=effort)
+
+            def build() -> None:
+                with storage(partial):  # here, that all are told of a full disk
+                    strategy.build(system, given)
+
+            ranks.together(build)
+        result = phase.result
+        if ranks.size > 1:
+            result = gather_phases({"prepare": result})["prepare"]
+        measured = self.pool.with_endpoints(result, mark)
         recalled = self.pool.recalled_since(mark)
         if recalled.replies:
             details["cached_replies"] = recalled.replies
-        work = self.pool.work_since(mark) + recalled.work
-        manifest = self.stages.finish(
-            partial,
-            StageManifest(
-                key=key,
-                strategy=strategy.type,
-                inputs=inputs,
-                bill=bill_of([recalled.added_to(measured)]),
-                work=work.model_copy(update={"bytes_stored": folder_bytes(partial)}),
-                peak_memory_bytes=phase.result.peak_memory_bytes,
-                details=details,
-                created_at=now(),
-            ),
+        if effort.attempts > 1:
+            details |= {"attempts": effort.attempts, "lost": effort.lost().plain()}
+        spent = bill_of([measured])
+        # What was carried holds what replies first cost, and those that earlier attempts asked for.
+        whole = bill_of([recalled.added_to(measured)])
+        bill = whole if effort.carried is None else effort.carried + spent
+        works = ranks.each(lambda: self.pool.work_since(mark))
+        work = sum(works, recalled.work)
+        manifest = ranks.same(
+            lambda: self.stages.finish(
+                partial,
+                StageManifest(
+                    key=key,
+                    strategy=strategy.type,
+                    inputs=inputs,
+                    bill=bill,
+                    work=work.model_copy(
+                        update={
+                            "bytes_stored": folder_bytes(partial),
+                            "bytes_transferred": works[0].bytes_transferred,
+                        }
+                    ),
+                    peak_memory_bytes=result.peak_memory_bytes,
+                    details=details,
+                    created_at=now(),
+                ),
+            )
         )
-        return manifest, bill_of([measured])
+        return manifest, spent
+
+    def _effort(self, key: str, phase: PhaseHandle, mark: Mark, ranks: Ranks) -> Effort:
+        """This attempt at the stage. On several machines its energy is known at the end only."""
+        started = launch()
+        elsewhere = ranks.size > 1 and started.world_size > started.local_world_size
+
+        def so_far() -> Bill:
+            bill = bill_of([self.pool.with_endpoints(phase.so_far(), mark)])
+            unknown = {"energy_j": None, "net_energy_j": None} if elsewhere else {}
+            return bill.model_copy(update=unknown)
+
+        return Effort(
+            self.stages.unfinished_folder(key),
+            so_far,
+            lambda: bill_of(self.pool.recalled_since(mark).phases),
+            writes=ranks.main,
+        )
 
 
 def _inputs(strategy: Strategy, system: System, job: Job) -> dict[str, Any]:

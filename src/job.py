@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, overload
 
+from .artefact.loading import is_saved, load_saved, model_ref
 from .endpoint_ref import EndpointRef
 from .errors import TaskError
 from .machine import hardware, machine, software
 from .measure.accounts.endpoint_energy import token_energy
 from .measure.environment import code_digest
+from .measure.general import HowMany, general_questions, set_digest
 from .measure.quality import check_metrics, scorer_digest
 from .measure.record import SCHEMA_VERSION
 from .models.endpoint import read_key
-from .models.fetch import resolve
+from .prompt_file import decoded
 from .recipe import Limit, Recipe, Settings
 from .strategies import Strategy
-from .system import Decoding, EndpointSystem, LocalSystem, ModelRef, System
-from .tasks.examples import check_overlap
+from .system import Decoding, EndpointSystem, LocalSystem, System
 from .tasks.load import load_task
+from .tasks.overlap import check_overlap, near_overlap
 from .tasks.task import REFUSAL, Example, Split, Task
 from .values import digest
 
@@ -38,6 +41,7 @@ class Job:
     split: Split = "test"
     seed: int = 0
     realtime_questions: int = 20
+    general_questions: HowMany = True
     scoring_embedder: str = "minilm"
     recipe: dict[str, Any] | None = None
     flags: tuple[str, ...] = ()
@@ -55,12 +59,20 @@ class Job:
                 "split": self.split,
                 "seed": self.seed,
                 "realtime_questions": self.realtime_questions,
+                "general": self._general,
                 "machine": machine(),
                 "hardware": hardware(),
                 "software": software(),
                 "flags": list(self.flags),
             }
         )
+
+    @property
+    def _general(self) -> str:
+        """Digest of the general questions that the record may hold; "" where it holds none."""
+        if not self.strategies or not isinstance(self.system, LocalSystem):
+            return ""
+        return set_digest(general_questions(self.general_questions))
 
     @property
     def scorer(self) -> str:
@@ -99,6 +111,7 @@ def load_system(
     *,
     refusal: str | None = ...,
     decoding: Decoding | None = ...,
+    base: str | None = ...,
     say: Callable[[str], None] | None = ...,
 ) -> LocalSystem: ...
 @overload
@@ -107,6 +120,7 @@ def load_system(
     *,
     refusal: str | None = ...,
     decoding: Decoding | None = ...,
+    base: str | None = ...,
     say: Callable[[str], None] | None = ...,
 ) -> System: ...
 def load_system(
@@ -114,12 +128,16 @@ def load_system(
     *,
     refusal: str | None = None,
     decoding: Decoding | None = None,
+    base: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> System:
-    """The base System of a model: a catalogue name, a folder, a hub id, or an endpoint.
+    """The base System of a model: a catalogue name, a folder, a hub id, or an endpoint; or a System
+    that was saved (`System.save`), or an adapter of PEFT, from its folder.
 
-    Raises `ModelError` when the model is unknown, its weights cannot be had, or the endpoint's key
-    is not set, and `InputError` when its row of energies is unknown.
+    A saved one keeps its refusal and decoding unless others are given; `base` says where its base
+    model lies, where that is not where it lay. Raises `ModelError` when the model is unknown, its
+    weights cannot be had, or the endpoint's key is not set, `StorageError` for a saved folder that
+    is not as it was saved, and `InputError` when its row of energies is unknown.
     """
     if isinstance(name, EndpointRef):
         read_key(name)
@@ -127,13 +145,12 @@ def load_system(
         return EndpointSystem(
             endpoint=name, refusal=refusal or REFUSAL, decoding=decoding or Decoding()
         )
-    found = resolve(name, kind="causal_lm", progress=say)
-    # Named so that a record finds the same weights from anywhere, and after the hub has moved on.
-    pinned = {
-        "folder": str(found.folder), "hub": f"{found.name}@{found.revision}", "catalogue": name
-    }[found.source]  # fmt: skip
+    if is_saved(folder := Path(name).expanduser()):
+        saved = load_saved(folder, base=base, say=say)
+        given = {"refusal": refusal, "decoding": decoding}
+        return saved.model_copy(update={k: v for k, v in given.items() if v is not None})
     return LocalSystem(
-        model=ModelRef(name=pinned, revision=found.revision),
+        model=model_ref(name, say),
         refusal=refusal or REFUSAL,
         decoding=decoding or Decoding(),
     )
@@ -177,8 +194,11 @@ class Resolver:
         settings = recipe.settings
         task, flags = self.task(settings)
         task = limited(task, settings.limit, settings.split)
-        system = self._system(settings).model_copy(
-            update={"refusal": task.refusal or REFUSAL, "decoding": settings.decoding}
+        loaded = self._system(settings)
+        # A saved system keeps of its decoding what the recipe does not give.
+        decoding = decoded(loaded.decoding, settings.decoding)
+        system = loaded.model_copy(
+            update={"refusal": task.refusal or REFUSAL, "decoding": decoding}
         )
         return [
             Job(
@@ -189,12 +209,13 @@ class Resolver:
                 split=settings.split,
                 seed=seed,
                 realtime_questions=settings.realtime_questions,
+                general_questions=settings.general_questions,
                 scoring_embedder=settings.scoring_embedder,
-                recipe=recipe.of_run(name, seed),
+                recipe={**recipe.of_run(name, seed), "decoding": decoding.plain()},
                 flags=flags,
             )
             for name, strategies in recipe.runs.items()
-            for seed in _seeds(settings, strategies)
+            for seed in _seeds(settings, decoding, strategies)
         ]
 
     def _system(self, settings: Settings) -> System:
@@ -204,10 +225,12 @@ class Resolver:
         return self._systems[name]
 
 
-def _seeds(settings: Settings, strategies: Sequence[Strategy]) -> tuple[int, ...]:
+def _seeds(
+    settings: Settings, decoding: Decoding, strategies: Sequence[Strategy]
+) -> tuple[int, ...]:
     """The seeds of a run: all that are asked for where chance decides something, else one."""
     asked = settings.seeds or (settings.seed,)
-    chance = settings.decoding.temperature > 0 or any("seed" in s.depends_on() for s in strategies)
+    chance = decoding.temperature > 0 or any("seed" in s.depends_on() for s in strategies)
     return asked if chance else asked[:1]
 
 
@@ -215,19 +238,20 @@ def check_task(task: Task, allow_overlap: bool) -> tuple[str, ...]:
     """Flags for the records of a task that can be run.
 
     Raises `InputError` for an unknown metric and `TaskError` for test questions that stand in
-    training, unless `allow_overlap`: then the records are flagged.
+    training, equal or nearly equal, unless `allow_overlap`: then the records are flagged.
     """
     check_metrics(task.metrics)
-    pairs = check_overlap(task)
-    if not pairs:
+    equal, near = check_overlap(task), near_overlap(task)
+    if not equal and not near:
         return ()
     if allow_overlap:
         return (OVERLAP_ALLOWED,)
-    shown = ", ".join(f"{test} = {train}" for test, train in pairs[:5])
+    pairs = [f"{a} = {b}" for a, b in equal] + [f"{a} almost = {b}" for a, b in near]
+    count = len({test for test, _ in (*equal, *near)})
     raise TaskError(
-        f"task {task.name}: {len(pairs)} test question(s) stand in training too ({shown}"
-        f"{', ...' if len(pairs) > 5 else ''}); remove them from one side, or go on with "
-        "--allow-overlap, which marks the records"
+        f"task {task.name}: {count} test question(s) stand in training too "
+        f"({', '.join(pairs[:5])}{', ...' if len(pairs) > 5 else ''}); remove them from one side, "
+        "or go on with --allow-overlap, which marks the records"
     )
 
 

@@ -90,9 +90,17 @@ class PromptTemplate(Value):
         refusal: str,
         passages: Sequence[Passage] = (),
         shots: Sequence[Shot] = (),
+        history: Sequence[Message] = (),
     ) -> list[Message]:
-        """Messages for one question: the instruction, the shots as turns, then the question."""
-        asked = [_fill(self.question, {"question": shot.question}) for shot in shots]
+        """Messages for one question: the instruction, the shots as turns, then the question.
+
+        `history` are the turns of its chat so far, user and assistant by turns; they stand after
+        the shots, each of the user's as this template asks a question.
+        """
+        earlier = [(shot.question, shot.answer) for shot in shots]
+        said = [turn["content"] for turn in history]
+        earlier += zip(said[::2], said[1::2], strict=True)
+        asked = [_fill(self.question, {"question": one}) for one, _ in earlier]
         values = {"question": question}
         template = self.question
         if passages:
@@ -106,9 +114,9 @@ class PromptTemplate(Value):
         messages: list[Message] = []
         if instruction and self.placement == "system":
             messages.append({"role": "system", "content": instruction})
-        for turn, shot in zip(asked, shots, strict=False):
+        for turn, (_, answer) in zip(asked, earlier, strict=False):
             messages.append({"role": "user", "content": turn})
-            messages.append({"role": "assistant", "content": shot.answer})
+            messages.append({"role": "assistant", "content": answer})
         messages.append({"role": "user", "content": asked[-1]})
         return messages
 

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from .endpoint_ref import EndpointRef
 from .errors import RecipeError, did_you_mean
 from .measure.accounts.footprint import Accounting
+from .measure.general import HowMany
 from .measure.grid import Grid
 from .strategies import STRATEGIES, AnyStrategy, Strategy
 from .system import Decoding
@@ -21,6 +22,7 @@ from .yaml_lines import LineFaults, Lines
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+=,-]{0,60}$"
 NAME_RULE = 'up to 61 letters, digits, ".", "_", "+", "=", "," and "-" only'
 QUICK_REALTIME = 4
+QUICK_GENERAL = 24
 RESERVED = ("name", "strategies", "runs")
 
 
@@ -54,6 +56,7 @@ class Settings(Value):
     place: str | None = None
     intensity_g_per_kwh: float | None = Field(default=None, ge=0)
     grid: Grid = Grid()
+    pause_above_g_per_kwh: float | None = Field(default=None, gt=0)
     accounting: Accounting = Accounting()
     seed: Seed = 0
     seeds: tuple[Seed, ...] = ()
@@ -61,6 +64,7 @@ class Settings(Value):
     split: Literal["test", "validation"] = "test"
     decoding: Decoding = Decoding()
     realtime_questions: int = Field(default=20, ge=0)
+    general_questions: HowMany = True
     scoring_embedder: str = "minilm"
     limit: Limit = Limit()
     quick: Limit = Limit(questions=24, train=64)
@@ -69,6 +73,15 @@ class Settings(Value):
     def _seeds_once_each(self) -> Settings:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)}: each seed once")
+        return self
+
+    @model_validator(mode="after")
+    def _knows_the_hour_it_pauses_at(self) -> Settings:
+        if self.pause_above_g_per_kwh is not None and self.grid.provider == "static":
+            raise ValueError(
+                "pause_above_g_per_kwh needs a grid that knows the hour, for a yearly figure never "
+                'changes: set "grid: {provider: uk}", electricity_maps or csv'
+            )
         return self
 
 
@@ -85,8 +98,12 @@ class Recipe(Value):
 
     def quicker(self) -> Recipe:
         """The same recipe on its `quick` slice, under a name of its own."""
-        few = min(self.settings.realtime_questions, QUICK_REALTIME)
-        changes = {"limit": self.settings.quick, "realtime_questions": few}
+        general = self.settings.general_questions
+        changes = {
+            "limit": self.settings.quick,
+            "realtime_questions": min(self.settings.realtime_questions, QUICK_REALTIME),
+            "general_questions": QUICK_GENERAL if general is True else min(general, QUICK_GENERAL),
+        }
         settings = self.settings.model_copy(update=changes)
         return self.model_copy(update={"name": f"{self.name}-quick", "settings": settings})
 

@@ -14,17 +14,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .answering.responses import ResponseCache
+from .endpoint_ref import EndpointRef
 from .files import remove_leftovers, storage
+from .holds import Hold, Holds, IntensityLimit, no_hold
 from .job import Job, check_task, jobs_of
+from .machine import check_alike
 from .measure.accounts.books import Books
+from .measure.general import HowMany
 from .measure.meter import Meter
 from .measure.record import Record
+from .ranks import joined
 from .recipe import Recipe, Settings, resolved
 from .runner import Runner
 from .strategies import Progress, Strategy
 from .strategies.base import no_progress
-from .system import EndpointSystem, System
+from .system import ClassicalSystem, EndpointSystem, System
 from .tasks.task import Split, Task
+
+
+def _model(system: System) -> str | EndpointRef:
+    """The model as a recipe names it; a classifier has a stage in place of one."""
+    if isinstance(system, EndpointSystem):
+        return system.endpoint
+    return system.revision if isinstance(system, ClassicalSystem) else system.model.name
 
 
 def run(
@@ -38,6 +50,7 @@ def run(
     seed: int = 0,
     split: Split = "test",
     realtime_questions: int = 20,
+    general_questions: HowMany = True,
     runs: Path | str | None = None,
     allow_overlap: bool = False,
     responses: ResponseCache | None = None,
@@ -48,15 +61,18 @@ def run(
     run is returned instead of running again. Without a `meter` one without a place is used, so
     emissions stay unknown. `books` say how energy becomes grams and money; without them the meter's
     place does. A run that cannot be done here comes back with status "skipped". With `responses`
-    what a model replied before is not asked for again; it carries its first joules.
+    what a model replied before is not asked for again; it carries its first joules. Where the run
+    changes the weights, `general_questions` are asked too, to see what they forgot: all (True),
+    none, or so many.
     """
     name = name or "+".join(strategy.type for strategy in strategies) or "base"
     settings = Settings(
         task=str(task.folder or task.name),
-        model=system.endpoint if isinstance(system, EndpointSystem) else system.model.name,
+        model=_model(system),
         split=split,
         decoding=system.decoding,
         realtime_questions=realtime_questions,
+        general_questions=general_questions,
     )
     job = Job(
         name=name,
@@ -66,14 +82,17 @@ def run(
         split=split,
         seed=seed,
         realtime_questions=realtime_questions,
+        general_questions=general_questions,
         recipe=resolved(name, settings, strategies, seed),
         flags=check_task(task, allow_overlap),
     )
     used = meter or Meter()
     folder = Path(runs) if runs is not None else None
-    runner = Runner(meter=used, books=books, records=folder, responses=responses)
+    ranks = joined()
+    check_alike(ranks)
+    runner = Runner(meter=used, books=books, records=folder, responses=responses, ranks=ranks)
     try:
-        return runner.run(job)[0]
+        return ranks.each(lambda: runner.run(job)[0])[0]
     finally:
         runner.close()
         if meter is None:
@@ -90,6 +109,7 @@ def run_recipe(
     step: Callable[[str], None] | None = None,
     debug: bool = False,
     responses: ResponseCache | None = None,
+    hold: Hold = no_hold,
 ) -> list[Record]:
     """Run what is missing of a recipe; its records in the recipe's order.
 
@@ -97,7 +117,7 @@ def run_recipe(
     """
     settings = recipe.settings
     books = books_of(settings)
-    jobs = jobs_of(recipe, allow_overlap=allow_overlap, say=step)
+    jobs = joined().same(lambda: jobs_of(recipe, allow_overlap=allow_overlap, say=step))
     return run_jobs(
         jobs,
         settings,
@@ -107,6 +127,7 @@ def run_recipe(
         say=say,
         debug=debug,
         responses=responses,
+        hold=hold,
     )
 
 
@@ -125,20 +146,25 @@ def run_jobs(
     say: Callable[[str], None] = lambda line: None,
     debug: bool = False,
     responses: ResponseCache | None = None,
+    hold: Hold = no_hold,
 ) -> list[Record]:
     """Run what is missing of these jobs with one meter, one pool and one baseline.
 
     `settings` say where that meter stands and how long the baseline takes. Records lie in
     `folder` and come back in the order of the jobs; finished ones are reused. `responses` keeps
-    replies and finds them again, where it is given.
+    replies and finds them again, where it is given. While `hold` gives a reason, or the grid is
+    above the settings' limit, trainings pause. Of several processes that were launched
+    together all call this with the same jobs, and all get the same records.
     """
+    ranks = joined()
+    check_alike(ranks)
+    ranks.same(lambda: _ready(folder))
     meter = Meter(settings.place, settings.intensity_g_per_kwh)
-    with storage(folder):  # before any run, not after the first one
-        folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
-    records: list[Record] = []
-    reused = 0
-    with meter:
+    holds = [hold]
+    if settings.pause_above_g_per_kwh is not None:
+        holds.append(IntensityLimit(books.intensity_now, settings.pause_above_g_per_kwh))
+
+    def run_all() -> list[Record]:
         runner = Runner(
             meter=meter,
             books=books,
@@ -147,21 +173,34 @@ def run_jobs(
             debug=debug,
             baseline_s=settings.baseline_s,
             responses=responses,
+            hold=Holds(progress, say, *holds),
+            ranks=ranks,
         )
+        records, reused = [], 0
         try:
             for number, job in enumerate(jobs):
-                progress("runs", number, len(jobs))
+                runner.progress("runs", number, len(jobs))
                 record, found = runner.run(job)
                 reused += found
-                if not found:
+                if not found and ranks.main:
                     say(_remark(record))
                 records.append(record)
-            progress("runs", len(jobs), len(jobs))
+            runner.progress("runs", len(jobs), len(jobs))
         finally:
             runner.close()
-    if reused:
-        say(f"{reused} of {len(jobs)} runs were finished before and are reused ({folder})")
-    return records
+        if reused and ranks.main:
+            say(f"{reused} of {len(jobs)} runs were finished before and are reused ({folder})")
+        return records
+
+    with meter:
+        return ranks.each(run_all)[0]
+
+
+def _ready(folder: Path) -> None:
+    """Make the folder of records, before any run, not after the first one."""
+    with storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
 
 
 def _remark(record: Record) -> str:

@@ -16,6 +16,8 @@ from .answering.session import Session
 from .builder import Builder, bill_of, now
 from .errors import StorageError, WattuneError
 from .files import cache_folder, storage
+from .forgetting import forgetting
+from .holds import Hold, no_hold
 from .job import Job, fingerprints, spread
 from .machine import machine
 from .measure.accounts.books import Books
@@ -23,12 +25,14 @@ from .measure.environment import environment
 from .measure.ledger import Ledger
 from .measure.meter import Meter, add_phases
 from .measure.noise import noise_flags
+from .measure.processes import gather_phases
 from .measure.quality import Tools, needs_of
 from .measure.record import Bill, Phase, Record, ScoredAnswer
 from .measure.serving import Realtime, batch_of, realtime_of
 from .measure.store import find_record, write_record
 from .measure.work import NO_WORK
 from .models.served import plain_counts
+from .ranks import ProcessLost, Ranks
 from .scoring import ask_chat_model, reference_scores, score_answers
 from .stages import StageStore
 from .strategies import Progress
@@ -41,7 +45,11 @@ UNANSWERED = "questions_without_answer"
 
 
 class Runner:
-    """Runs jobs with one meter, one pool of open models and one store of stages."""
+    """Runs jobs with one meter, one pool of open models and one store of stages.
+
+    Of several `ranks` all run the same jobs in the same order. The main one decides, claims, scores
+    and writes; the first of each machine measures it, and keeps a ledger of what it drew.
+    """
 
     def __init__(
         self,
@@ -54,32 +62,40 @@ class Runner:
         debug: bool = False,
         baseline_s: float = 0.0,
         responses: ResponseCache | None = None,
+        hold: Hold = no_hold,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = ranks = ranks or Ranks()
+        progress = progress if ranks.main else no_progress
         self.meter, self.records, self.progress = meter, records, progress
         self.books = books or Books.of_meter(meter)
-        self.ledger = Ledger(records, meter)
+        self.ledger = Ledger(records if ranks.measures else None, meter)
         self.debug, self.baseline_s = debug, baseline_s
         self.stages = stages or StageStore()
-        self.pool = Pool(self.stages, meter, responses=responses)
-        self.builder = Builder(meter, self.pool, self.stages, progress)
+        self.pool = Pool(self.stages, meter, responses=responses if ranks.main else None)
+        self.builder = Builder(meter, self.pool, self.stages, progress, hold, ranks)
 
     def run(self, job: Job) -> tuple[Record, bool]:
-        """The Record of a job, and whether it was found finished."""
-        known = self._finished(job)
+        """The Record of a job, and whether it was found finished.
+
+        On other processes than the main one a record without its grams and money.
+        """
+        known = self.ranks.same(lambda: self._finished(job))
         if known is None:
             with self._claim(job):
-                known = self._finished(job)  # another process may have been at it
+                # Another launch may have been at it.
+                known = self.ranks.same(lambda: self._finished(job))
                 if known is None:
                     return self._run(job), False
-        return self.books.shown(known), True
+        return self.books.shown(known) if self.ranks.main else known, True
 
     def _finished(self, job: Job) -> Record | None:
         return find_record(self.records, job.name, job.key) if self.records is not None else None
 
     @contextmanager
     def _claim(self, job: Job) -> Iterator[None]:
-        """Let one process at a time make this record; the system frees it of one that dies."""
-        if self.records is None:
+        """Let one launch at a time make this record; the system frees it of one that dies."""
+        if self.records is None or not self.ranks.main:
             yield
             return
         name = digest([str(self.records.resolve()), job.name, job.key])
@@ -99,7 +115,7 @@ class Runner:
             lock.release()
 
     def _run(self, job: Job) -> Record:
-        self._idle()
+        self.ranks.each(self._idle)
         started = time.perf_counter()
         began = now()
         self.pool.seed = job.seed
@@ -107,8 +123,8 @@ class Runner:
         served = self.pool.served()
         with self.ledger.entry("run", job.name, job.key) as entry:
             try:
-                record, answers = self._measure(job)
-            except StorageError:
+                record, answers = self.ranks.each(lambda: self._measure(job))[0]
+            except (StorageError, ProcessLost):
                 raise  # a full disk concerns all runs
             except WattuneError as error:
                 record = self._blank(job, status="skipped", reason=str(error))
@@ -118,6 +134,8 @@ class Runner:
                 reason = f"{type(error).__name__}: {error} (--debug shows where)"
                 record = self._blank(job, status="failed", reason=reason)
             entry.status, entry.reason = record.status, record.reason
+            if not self.ranks.main:
+                return record
             self.progress(job.name, 1, 1)
             facts: dict[str, Any] = {"wall_s": round(time.perf_counter() - started, 3)}
             if asked := self.pool.served() - served:
@@ -140,18 +158,26 @@ class Runner:
         opened_before = dict(self.pool.loads)
         system, bills = self.builder.prepare(job)
         session = Session(system, self.pool)
-        session.load()
-        loads = self.pool.loads_of(system)
-        new_loads = [p for k, p in self.pool.loads.items() if opened_before.get(k) is not p]
+        self.ranks.each(session.load)
         mark = self.pool.mark()
         with self.meter.phase("answer") as answering:
             answers = session.answer(
-                examples, lambda done, of: self.progress(f"{job.name}: answering", done, of)
+                examples,
+                lambda done, of: self.progress(f"{job.name}: answering", done, of),
+                ranks=self.ranks,
             )
-        measured = self.pool.with_endpoints(answering.result, mark)
+        gathered = gather_phases({"answer": answering.result})["answer"]
+        opened = gather_phases(self.pool.loads)
+        loads = [opened[key] for key in self.pool.loads_of(system)]
+        new_loads = [
+            opened[key] for key, p in self.pool.loads.items() if opened_before.get(key) is not p
+        ]
+        measured = self.pool.with_endpoints(gathered, mark)
         recalled = self.pool.recalled_since(mark)
         answered = recalled.added_to(measured)
-        work = self.pool.work_since(mark) + recalled.work
+        work = self.pool.work_of_all(mark, self.ranks) + recalled.work
+        if not self.ranks.main:
+            return self._blank(job, status="done"), []
         single, realtime = self._one_at_a_time(job, session.uncached(), examples)
         phases = {"load": add_phases(loads), "answer": answered}
         if single is not None:
@@ -159,8 +185,19 @@ class Runner:
         noise = noise_flags(answered) or (noise_flags(single) if single else ())
         with self.meter.phase("scoring") as scoring:
             scored, quality = score_answers(examples, answers, job.task, self._tools(job))
+        forgot = forgetting(
+            system,
+            job.system,
+            count=job.general_questions,
+            pool=self.pool,
+            stages=self.stages,
+            meter=self.meter,
+            progress=self.progress,
+        )
+        if forgot.phase is not None:
+            phases["general"] = forgot.phase
         spent = sum((bill.spent for bill in bills), bill_of(new_loads))
-        spent = spent + bill_of([phase for phase in (measured, single) if phase])
+        spent = spent + bill_of([phase for phase in (measured, single, forgot.phase) if phase])
         blank = self._blank(job, status="done")
         record = blank.model_copy(
             update={
@@ -175,11 +212,13 @@ class Runner:
                 "work": {"prepare": sum((bill.work for bill in bills), NO_WORK), "answer": work},
                 "batch": batch_of(len(scored), phases["answer"].duration_s),
                 "realtime": realtime,
+                "general": forgot.general,
                 "environment": {**blank.environment, "cached_replies": recalled.replies},
                 "artefact_bytes": sum(bill.artefact_bytes for bill in bills),
                 "flags": (
                     *job.flags,
                     *noise,
+                    *forgot.flags,
                     *((UNANSWERED,) if any(answer.failed for answer in answers) else ()),
                 ),
             }
@@ -212,7 +251,7 @@ class Runner:
 
     def _idle(self) -> None:
         """Measure what the machine draws on its own, once, before anything of ours is in memory."""
-        if self.baseline_s and self.meter.baseline is None:
+        if self.baseline_s and self.meter.baseline is None and self.ranks.measures:
             seconds = f"the idle machine, {self.baseline_s:g} s"
             self.progress(seconds, 0, 1)
             with self.ledger.entry("idle", "baseline"):

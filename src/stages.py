@@ -1,7 +1,9 @@
 """Prepared stages: folders named by the hash of all that determines them, with their bills.
 
 A stage is built in ``<key>.partial`` under a lock and renamed when whole, so that a killed build
-leaves nothing that passes for finished, and two builders of one stage do the work once.
+leaves nothing that passes for finished, and two builders of one stage do the work once. What a
+killed build can go on from (checkpoints, and what was spent on them) lies in ``<key>.unfinished``,
+until the stage is finished.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from .measure.work import NO_WORK, Work
 from .values import Value
 
 MANIFEST = "stage.json"
+UNFINISHED = ".unfinished"
 
 
 class StageRef(Value):
@@ -97,13 +100,18 @@ class StageStore:
         finally:
             lock.release()
 
+    def unfinished_folder(self, key: str) -> Path:
+        """What outlives a killed build of the stage; made by who first writes into it."""
+        return self.root / f"{key}{UNFINISHED}"
+
     def finish(self, partial: Path, manifest: StageManifest) -> StageManifest:
-        """Write the manifest and rename the folder into place."""
+        """Write the manifest, rename the folder into place, and drop what was unfinished."""
         measured = manifest.model_copy(update={"artefact_bytes": folder_bytes(partial)})
         write_text(partial / MANIFEST, measured.model_dump_json(indent=2) + "\n")
         final = self.root / manifest.key
         shutil.rmtree(final, ignore_errors=True)  # a damaged one, else `building` had yielded None
         partial.rename(final)
+        shutil.rmtree(self.unfinished_folder(manifest.key), ignore_errors=True)
         return measured
 
     def prune(self) -> tuple[int, int]:
@@ -117,4 +125,21 @@ class StageStore:
             write_text(kept / f"{folder.name}.json", read_text(folder / MANIFEST))
             shutil.rmtree(folder)
             count, freed = count + 1, freed + size
+        return count, freed
+
+    def unfinished(self) -> list[Path]:
+        """The folders of builds that were killed, or are going on."""
+        return sorted(self.root.glob(f"*{UNFINISHED}"))
+
+    def prune_unfinished(self) -> tuple[int, int]:
+        """Remove what killed builds left; how many, and how many bytes. Those going on stay."""
+        from filelock import FileLock, Timeout
+
+        count = freed = 0
+        for folder in self.unfinished():
+            lock = FileLock(self.root / f"{folder.name.removesuffix(UNFINISHED)}.lock")
+            with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+                size = folder_bytes(folder)
+                shutil.rmtree(folder)
+                count, freed = count + 1, freed + size
         return count, freed

@@ -16,8 +16,10 @@ from pathlib import Path
 
 from .answering.responses import ResponseCache
 from .errors import RecipeError
+from .holds import Hold, no_hold
 from .job import Job, Resolver
 from .measure.record import Record
+from .ranks import joined
 from .recipe import Recipe, resolved
 from .recipe_file import load_recipe
 from .run import books_of, run_jobs
@@ -47,6 +49,7 @@ def run_sweep(
     step: Callable[[str], None] | None = None,
     debug: bool = False,
     responses: ResponseCache | None = None,
+    hold: Hold = no_hold,
 ) -> tuple[Path, list[Record]]:
     """Run what is missing of a recipe's grid; the folder of its records, and the records.
 
@@ -54,12 +57,41 @@ def run_sweep(
     validation questions are asked, where there are any: what is chosen by the test questions is
     not tested by them.
     """
+
+    def asked_for() -> tuple[list[Job], Recipe]:
+        return _jobs_of_grid(where, overrides, quick, allow_overlap, say, step)
+
+    jobs, first = joined().same(asked_for)
+    folder = runs / f"{first.name}-sweep"
+    records = run_jobs(
+        by_weights(jobs),
+        first.settings,
+        books_of(first.settings),
+        folder,
+        progress=progress,
+        say=say,
+        debug=debug,
+        responses=responses,
+        hold=hold,
+    )
+    return folder, records
+
+
+def _jobs_of_grid(
+    where: str,
+    overrides: Sequence[str],
+    quick: bool,
+    allow_overlap: bool,
+    say: Callable[[str], None],
+    step: Callable[[str], None] | None,
+) -> tuple[list[Job], Recipe]:
+    """The runs of all points, checked, and the recipe at the first of them."""
     axes, settings_of = grid(overrides)
     recipes = {place: load_recipe(where, given) for place, given in settings_of.items()}
     if quick:
         recipes = {place: recipe.quicker() for place, recipe in recipes.items()}
     first = next(iter(recipes.values()))
-    books = books_of(first.settings)
+    books_of(first.settings)  # tells a wrong place before anything is fetched
     resolver = Resolver(allow_overlap=allow_overlap, say=step)
     points: dict[Place, Point] = {}
     told: dict[str, None] = {}
@@ -75,18 +107,7 @@ def run_sweep(
         say(sentence)
     jobs = point_jobs(axes, points, say)
     say(f"a grid of {len(points)} points: {len(jobs)} runs")
-    folder = runs / f"{first.name}-sweep"
-    records = run_jobs(
-        by_weights(jobs),
-        first.settings,
-        books,
-        folder,
-        progress=progress,
-        say=say,
-        debug=debug,
-        responses=responses,
-    )
-    return folder, records
+    return jobs, first
 
 
 def _validated(recipe: Recipe, resolver: Resolver) -> tuple[Recipe, str]:

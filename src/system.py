@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
@@ -11,6 +12,9 @@ from .errors import CannotRun
 from .prompt import PromptTemplate, Shot, ShotOrder
 from .stages import StageRef
 from .values import Value, digest
+
+if TYPE_CHECKING:
+    from .measure.record import Record
 
 
 class ModelRef(Value):
@@ -133,6 +137,15 @@ class _Answering(Value):
         """The system with one more source of context."""
         return self.model_copy(update={"sources": (*self.sources, source)})
 
+    def save(
+        self, folder: Path | str, *, record: Record | None = None, merge: bool = False
+    ) -> Path:
+        """Write all that another machine needs to answer the same; see `save_system`."""
+        # The one arrow that points up: what is a function there is a method here.
+        from .artefact.saving import save_system
+
+        return save_system(parse_system(self.plain()), folder, record=record, merge=merge)
+
 
 class LocalSystem(_Answering):
     """A causal language model on this machine, with what was added to it.
@@ -188,13 +201,46 @@ class EndpointSystem(_Answering):
         return digest([of.endpoint, of.langchain, of.model])
 
 
-System = Annotated[LocalSystem | EndpointSystem, Field(discriminator="kind")]
-"""The union of all kinds of system; classical models join it later."""
-
-_SYSTEM: TypeAdapter[LocalSystem | EndpointSystem] = TypeAdapter(System)
+BARE = PromptTemplate(instruction="")
+"""The question alone is the whole chat."""
 
 
-def parse_system(plain: dict[str, Any]) -> LocalSystem | EndpointSystem:
+class ClassicalSystem(_Answering):
+    """A classifier in a stage: no language model, and nothing to prompt, to retrieve or to draw."""
+
+    kind: Literal["classical"] = "classical"
+    prompt: PromptTemplate = BARE
+    stage: StageRef
+
+    def identity(self) -> dict[str, Any]:
+        """What makes the system this one, for hashing."""
+        return self.plain()
+
+    def weights_key(self) -> tuple[str, ...]:
+        """Equal for systems that answer with the same classifier."""
+        return ("classical", self.stage.key)
+
+    @property
+    def revision(self) -> str:
+        """The key of its stage, which pins what it was fitted on and how."""
+        return self.stage.key
+
+    def check_alone(self) -> None:
+        """Raise `CannotRun` where a later step gave it what only a language model could use."""
+        if self.sources or self.prompt != BARE or self.decoding.samples > 1:
+            raise CannotRun(
+                "classical looks at the question alone: prompts, passages, shots and samples after "
+                "it would do nothing; let it be the only step of its run"
+            )
+
+
+System = Annotated[LocalSystem | EndpointSystem | ClassicalSystem, Field(discriminator="kind")]
+"""The union of all kinds of system."""
+
+_SYSTEM: TypeAdapter[LocalSystem | EndpointSystem | ClassicalSystem] = TypeAdapter(System)
+
+
+def parse_system(plain: dict[str, Any]) -> LocalSystem | EndpointSystem | ClassicalSystem:
     """The System that a record holds as plain JSON."""
     return _SYSTEM.validate_python(plain)
 
@@ -203,6 +249,11 @@ def with_weights(system: System, step: str) -> LocalSystem:
     """The system, where its weights are ours; raises `CannotRun` for a `step` that needs them."""
     if isinstance(system, LocalSystem):
         return system
+    if isinstance(system, ClassicalSystem):
+        raise CannotRun(
+            f"{step} needs a language model, and classical before it has replaced that by a "
+            "classifier; let classical be the only step of its run"
+        )
     raise CannotRun(
         f"{step} needs the model's weights, and {system.endpoint.name} is asked through an "
         "endpoint; take a model of this machine (`model:` as a name, a folder or a hub id)"

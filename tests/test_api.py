@@ -13,8 +13,9 @@ import wattune as wt
 
 ROOT = Path(__file__).parents[1]
 NAMES = {
-    "RAG", "Comparison", "FullFineTuning", "LoRA", "LongContext", "Meter", "Prompt",
-    "PromptSearch", "Prune", "Quantize", "Record", "SelfConsistency", "TreeRAG",
+    "RAG", "Classical", "Comparison", "ContinuedPretraining", "FromScratch", "FullFineTuning",
+    "LoRA", "LongContext", "Merge", "Meter", "PeftMethod", "Prompt", "PromptSearch", "Prune",
+    "Quantize", "Record", "SelfConsistency", "TreeRAG",
     "compare", "load_recipe", "load_records", "load_system", "load_task", "run", "to_frame",
 }  # fmt: skip
 HEAVY = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wattune.errors import RecipeError
-from wattune.prompt import Passage, PromptTemplate, Shot
+from wattune.prompt import Message, Passage, PromptTemplate, Shot
 
 
 def test_the_refusal_shots_and_passages_stand_where_they_belong() -> None:
@@ -53,6 +53,22 @@ def test_an_instruction_in_the_users_message_stands_once_in_a_chat(
     assert alone["content"].split("\n\n") == (wanted if placement == "before" else wanted[::-1])
     silent = template.model_copy(update={"instruction": ""})
     assert silent.render("Who?", refusal="no.") == [{"role": "user", "content": "Q: Who?"}]
+
+
+@pytest.mark.parametrize("placement", ["system", "before", "after"])
+def test_the_turns_of_a_chat_stand_between_shots_and_question(placement: Any) -> None:
+    template = PromptTemplate(
+        instruction="Be brief.", question="Q: {question}", placement=placement
+    )
+    history: list[Message] = [
+        {"role": "user", "content": "A ferry?"},
+        {"role": "assistant", "content": "At noon."},
+    ]
+    messages = template.render("Back?", refusal="no.", shots=SHOTS[:1], history=history)
+    # As if the earlier turns had been asked as shots: the instruction stands once, at its end.
+    as_shots = [*SHOTS[:1], Shot(id="h", question="A ferry?", answer="At noon.")]
+    assert messages == template.render("Back?", refusal="no.", shots=as_shots)
+    assert messages[-2:-1] == history[1:]
 
 
 def test_without_instruction_and_passages_the_question_is_all() -> None:

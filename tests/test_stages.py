@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from wattune.errors import StorageError
+from wattune.files import remove_leftovers
 from wattune.measure.record import Bill
 from wattune.stages import MANIFEST, StageManifest, StageRef, StageStore
 
@@ -119,6 +120,45 @@ def test_pruning_removes_files_and_keeps_bills(store: StageStore) -> None:
     bill = json.loads((store.root / "pruned" / "k1.json").read_text())["bill"]
     assert bill == {"energy_j": 5.0, "duration_s": 2.0, "net_energy_j": 0.0}
     assert store.prune() == (0, 0)
+
+
+def test_what_a_killed_build_can_go_on_from_outlives_it_until_the_stage_is_finished(
+    store: StageStore,
+) -> None:
+    checkpoint = store.unfinished_folder("k1") / "checkpoint-10" / "model"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("weights")
+    with pytest.raises(RuntimeError, match="boom"):
+        fail(store, RuntimeError("boom"))
+    remove_leftovers(store.root)
+    assert checkpoint.read_text() == "weights"
+    assert store.prune() == (0, 0)
+    assert store.unfinished() == [store.unfinished_folder("k1")]
+    build(store)
+    assert kept(store) == ["k1"]
+    assert store.unfinished() == []
+
+
+def test_pruning_removes_what_is_unfinished_but_not_what_is_being_built(store: StageStore) -> None:
+    for key in ("k1", "k2"):
+        store.unfinished_folder(key).mkdir(parents=True)
+        (store.unfinished_folder(key) / "model").write_text("weights")
+    with store.building("k2"):
+        assert store.prune_unfinished() == (1, len("weights"))
+        assert store.unfinished() == [store.unfinished_folder("k2")]
+    assert store.prune_unfinished() == (1, len("weights"))
+    assert store.prune_unfinished() == (0, 0)
+
+
+def test_the_cache_tells_what_is_unfinished_and_prunes_it(wattune: Any, cache: Path) -> None:
+    assert "unfinished" not in wattune("cache", "info").out
+    left = StageStore().unfinished_folder("k1") / "checkpoint-10"
+    left.mkdir(parents=True)
+    (left / "model").write_bytes(bytes(2_000_000))
+    told = next(row for row in wattune("cache", "info").out.split("\n") if "unfinished" in row)
+    assert told.split()[:3] == ["2.0", "MB", "1"]
+    assert "removed 1 unfinished stage(s), 2.0 MB" in wattune("cache", "prune").out
+    assert not left.exists()
 
 
 def test_two_builders_of_one_stage_build_it_once(store: StageStore) -> None:

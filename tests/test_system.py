@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 from wattune.prompt import PromptTemplate, Shot
+from wattune.stages import StageRef
 from wattune.system import (
     Decoding,
     IndexSource,
     LocalSystem,
     ModelRef,
     ShotsSource,
-    StageRef,
     TreeSource,
 )
 

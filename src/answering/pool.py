@@ -18,20 +18,27 @@ from ..measure.network import transferred_bytes
 from ..measure.record import Phase
 from ..measure.work import NO_WORK, Mark, Tally, Work
 from ..models.account import Account
+from ..models.adapters import check_base
+from ..models.classical import ClassicalModel, SparseAccount
+from ..models.classical import warm_up as import_classical
 from ..models.endpoint import remote_kind
 from ..models.fetch import resolve, resolve_folder
 from ..models.local import LocalModel
 from ..models.quantization import warm_up
 from ..models.remote import RemoteModel
 from ..models.served import Served
+from ..ranks import Ranks
 from ..stages import StageStore
-from ..system import Decoding, EndpointSystem, ModelRef, System
+from ..system import ClassicalSystem, Decoding, EndpointSystem, LocalSystem, ModelRef, System
 from .responses import Recalled, ResponseCache
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..models.embedder import Embedder
+
+
+Opened = LocalModel | RemoteModel | ClassicalModel
 
 
 def model_folder(model: ModelRef) -> Path:
@@ -45,8 +52,24 @@ def model_folder(model: ModelRef) -> Path:
     return found.folder
 
 
+def _base_key(system: System) -> str:
+    """Equal for Systems that share what is open, whatever adapters it wears."""
+    parts = system.weights_key()
+    return parts[0] if isinstance(system, LocalSystem) else "/".join(parts)
+
+
+def _worn_key(system: System) -> str:
+    """The same, of putting the System's adapters on; it ends in a stroke where it has none."""
+    base, *adapters = system.weights_key()
+    return f"{base}/{'/'.join(adapters)}"
+
+
 class Pool:
-    """Open weights and embedders. One set of weights at a time: memory is what runs out first."""
+    """Open weights and embedders. One set of weights at a time: memory is what runs out first.
+
+    Adapters come and go on one base, which is not read anew. So what a System's opening costs is
+    its base's and that of putting its adapters on.
+    """
 
     def __init__(
         self,
@@ -57,23 +80,39 @@ class Pool:
     ) -> None:
         self.stages, self.meter, self.seed, self.responses = stages, meter, seed, responses
         self.loads: dict[str, Phase] = {}
-        self._model: tuple[str, LocalModel | RemoteModel] | None = None
+        self._model: tuple[str, Opened] | None = None
         self._embedders: dict[str, Embedder] = {}
-        self.accounts: list[Account | Served] = []
+        self.accounts: list[Account | Served | SparseAccount] = []
         self._warm = False
 
-    def model(self, system: System) -> LocalModel | RemoteModel:
-        """The System's weights, loaded unless they are those in memory; or the client of its
-        endpoint."""
-        key = "/".join(system.weights_key())
-        if self._model is not None and self._model[0] == key:
-            return self._model[1]
-        self.drop_model()
-        opened: LocalModel | RemoteModel
+    def model(self, system: System) -> Opened:
+        """What the System is answered with, opened unless it is in memory: its weights with its
+        adapters on, the client of its endpoint, or its classifier."""
+        key = _base_key(system)
+        adapters: tuple[Path, ...] = ()
+        if isinstance(system, LocalSystem):
+            adapters = tuple(self.stages.folder(adapter) for adapter in system.adapters)
+        opened = self._model[1] if self._model is not None and self._model[0] == key else None
+        if isinstance(opened, LocalModel) and opened.adapters != adapters and not opened.adaptable:
+            opened = None  # memory did not suffice to keep what the adapters on it changed
+        if opened is None:
+            self.drop_model()
+            opened = self._open(system, key)
+        if isinstance(opened, LocalModel) and opened.adapters != adapters:
+            self._adapt(opened, adapters, system)
+        return opened
+
+    def _open(self, system: System, key: str) -> Opened:
+        """What the System is answered with, without adapters; metered and booked."""
+        opened: Opened
         if isinstance(system, EndpointSystem):
             kind = remote_kind(system.endpoint)
             with self.meter.phase("load") as phase:
                 opened = kind(system.endpoint)
+        elif isinstance(system, ClassicalSystem):
+            import_classical()
+            with self.meter.phase("load") as phase:
+                opened = ClassicalModel.open(self.stages.folder(system.stage))
         else:
             folder = model_folder(system.model)
             if not self._warm:
@@ -90,13 +129,29 @@ class Pool:
                 opened = LocalModel.open(
                     folder,
                     weights=self.stages.folder(system.weights) if system.weights else None,
-                    adapters=[self.stages.folder(adapter) for adapter in system.adapters],
                     available_bytes=available_memory_bytes(),
                 )
         self.accounts.append(opened.account)
         self._model = (key, opened)
         self.loads[key] = phase.result
         return opened
+
+    def _adapt(self, opened: LocalModel, adapters: tuple[Path, ...], system: System) -> None:
+        """Let the open weights wear these adapters and no others; metered and booked.
+
+        To take adapters off is spent, and no System's bill: who opens the base alone need not.
+        """
+        for adapter in adapters:  # imports PEFT, which a process pays for once
+            check_base(adapter, system.revision)
+        try:
+            with self.meter.phase("load") as phase:
+                opened.adapt(adapters)
+        except BaseException:  # they may be half on
+            self.drop_model()
+            raise
+        if opened.account not in self.accounts:
+            self.accounts.append(opened.account)
+        self.loads[_worn_key(system)] = phase.result
 
     def drop_model(self) -> None:
         """Free the weights in memory, before others are loaded or trained."""
@@ -137,6 +192,16 @@ class Pool:
         moved = 0 if now is None or mark.network_bytes is None else now - mark.network_bytes
         return sum(done, NO_WORK).model_copy(update={"bytes_transferred": max(0, moved)})
 
+    def work_of_all(self, mark: Mark, ranks: Ranks) -> Work:
+        """As `work_since`, of all processes together, which all ask; the network of each machine
+        counts once."""
+
+        def mine() -> Work:
+            work = self.work_since(mark)
+            return work if ranks.measures else work.model_copy(update={"bytes_transferred": 0})
+
+        return sum(ranks.each(mine), NO_WORK)
+
     def recalled_since(self, mark: Mark) -> Recalled:
         """The replies that were taken from the cache since `mark`, with what they first cost; none
         where there is no cache. Not to be asked within a metered phase, as `work_since`."""
@@ -156,11 +221,13 @@ class Pool:
         counts = (account.counts for account in self.accounts if isinstance(account, Served))
         return sum(counts, Counter())
 
-    def loads_of(self, system: System) -> list[Phase]:
-        """The metered openings this System answers with, whenever they happened."""
-        keys = ["/".join(system.weights_key())]
+    def loads_of(self, system: System) -> list[str]:
+        """The openings this System answers with, by their keys in `loads`, whenever they were."""
+        keys = [_base_key(system)]
+        if isinstance(system, LocalSystem) and system.adapters:
+            keys.append(_worn_key(system))
         keys += [s.embedder for s in system.sources if s.type in ("index", "nearest_shots")]
-        return [self.loads[key] for key in dict.fromkeys(keys) if key in self.loads]
+        return [key for key in dict.fromkeys(keys) if key in self.loads]
 
     def close(self) -> None:
         """Free everything."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..machine import hardware, machine, software
 from ..measure.work import Tally, Work
 from ..models.account import Account
+from ..models.classical import SparseAccount
 from ..models.generation import Reply, Told, repeats
 from ..models.served import Served
 from ..system import EndpointSystem, System
@@ -96,9 +97,11 @@ def _worth_keeping(reply: Reply, remote: bool) -> bool:
     return not reply.failed and bool(reply.text or not remote)
 
 
-def _work(account: Account | Served, done: Tally) -> Work:
+def _work(account: Account | Served | SparseAccount, done: Tally) -> Work:
     """What was done, for its operations; of a server they are not known."""
-    return account.costs.work(done) if isinstance(account, Account) else Work()
+    if isinstance(account, Account | SparseAccount):
+        return account.costs.work(done)
+    return Work()
 
 
 def reply_keys(system: System, messages: Sequence[Sequence[Message]], seed: int) -> list[str]:

@@ -15,13 +15,15 @@ from ..measure.memory import available_memory_bytes
 from ..measure.work import Tally
 from ..models.account import Account
 from ..models.chat import chat_ids
+from ..models.classical import SparseAccount
 from ..models.devices import preferred_device, preferred_dtype
 from ..models.flops import Kind
-from ..models.loading import context_window, is_quantized, open_tokenizer
+from ..models.loading import context_window, is_quantized, open_tokenizer, tokenizer_folder
 from ..models.local import LocalModel
 from ..models.quiet import quiet_transformers
 from ..prompt import Message, Passage
-from ..system import EndpointSystem, System, with_weights
+from ..ranks import Ranks
+from ..system import ClassicalSystem, EndpointSystem, LocalSystem, System, with_weights
 from ..tasks.task import Example
 from ..values import Value
 from .pool import Pool, model_folder
@@ -70,8 +72,10 @@ class Session:
 
     def __init__(self, system: System, pool: Pool) -> None:
         self.system, self._pool, self._responses = system, pool, pool.responses
-        if not isinstance(system, EndpointSystem):
+        if isinstance(system, LocalSystem):
             self._folder = model_folder(system.model)
+        elif isinstance(system, ClassicalSystem):
+            system.check_alone()
         self._sources = Sources(system, pool)
         self._tokenizer: Any = None
         self._bounded: Bound | None = None
@@ -80,8 +84,7 @@ class Session:
     def tokenizer(self) -> Any:
         """The model's tokenizer, without its weights."""
         if self._tokenizer is None:
-            with_weights(self.system, "tokenising")
-            self._tokenizer = open_tokenizer(self._folder)
+            self._tokenizer = open_tokenizer(self._texts("tokenising"))
         return self._tokenizer
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
@@ -96,8 +99,13 @@ class Session:
     @property
     def context_window(self) -> int | None:
         """The most tokens of prompt and answer together; None where the model names no limit."""
-        with_weights(self.system, "looking at the context window")
-        return context_window(self._folder)
+        return context_window(self._texts("looking at the context window"))
+
+    def _texts(self, step: str) -> Path:
+        """Where tokenizer and context window are read; `CannotRun` for a `step` without a model."""
+        weights = with_weights(self.system, step).weights
+        own = self._pool.stages.folder(weights) if weights else None
+        return tokenizer_folder(self._folder, own)
 
     def uncached(self) -> Session:
         """This session, as it is open, but the model is asked every time."""
@@ -129,6 +137,7 @@ class Session:
                 example.question,
                 refusal=self.system.refusal,
                 shots=shots,
+                history=[Message(role=turn.role, content=turn.text) for turn in example.history],
             )
             kept = bound.kept(example.question, passages, chat) if bound else passages
             rendered.append(Rendered(tuple(chat(passages=kept)), tuple(kept)))
@@ -151,8 +160,14 @@ class Session:
         self,
         questions: Sequence[Example | str],
         progress: Callable[[int, int], None] | None = None,
+        ranks: Ranks | None = None,
     ) -> list[Answer]:
-        """Answers in the order of the questions; `progress` is told how many of how many."""
+        """Answers in the order of the questions; `progress` is told how many of how many.
+
+        Several `ranks` that all ask the same are each given a part, see `_answer_part`.
+        """
+        if ranks is not None and ranks.size > 1:
+            return self._answer_part(questions, progress, ranks)
         asked_at = time.perf_counter()
         examples = [
             q if isinstance(q, Example) else Example(id="", question=q, answers=())
@@ -192,6 +207,27 @@ class Session:
             for asked, (made, votes) in zip(rendered, elected, strict=True)
         ]
 
+    def _answer_part(
+        self,
+        questions: Sequence[Example | str],
+        progress: Callable[[int, int], None] | None,
+        ranks: Ranks,
+    ) -> list[Answer]:
+        """All answers on all processes, each of which answers its part, with weights of its own.
+
+        No replies are kept or found: a process does not know the joules of its machine's others.
+        An endpoint is asked by the main process alone; its server shares the work out.
+        """
+        if isinstance(self.system, EndpointSystem):
+            return ranks.same(lambda: self.answer(questions, progress))
+        mine = ranks.share(questions)
+
+        def told(done: int, of: int) -> None:
+            if progress is not None:
+                progress(min(done * ranks.size, len(questions)), len(questions))
+
+        return ranks.merged(ranks.each(lambda: self.uncached().answer(mine, told) if mine else []))
+
     def training_model(self, *, trains_base: bool) -> tuple[Any, bool]:
         """A fresh copy of the weights to train, existing adapters merged; and whether in bfloat16.
 
@@ -221,6 +257,10 @@ class Session:
     def book(self, model: Any, kind: Kind, tally: Tally) -> None:
         """Enter what `model` did outside of the pool, as it still stands, into the pool's work."""
         self._pool.accounts.append(Account(model, kind, tally))
+
+    def book_classifier(self, account: SparseAccount) -> None:
+        """The same for a classifier, by its own account."""
+        self._pool.accounts.append(account)
 
     def save_weights(self, model: Any, folder: Path) -> None:
         """Write weights as safetensors with tokenizer, floats in the precision that answers."""

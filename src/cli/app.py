@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError, WattuneError
+from .artefacts import save
 from .cache import cache_app, models_app
 from .prompts import prompts_app
 from .recipes import cp, init, list_recipes, validate
@@ -21,9 +22,12 @@ from .running import (
     Overrides,
     Quick,
     RunsFolder,
+    by_signal,
     kept_answers,
     one_process,
+    one_voice,
     running,
+    speaks,
 )
 from .sweep import sweep
 
@@ -38,11 +42,13 @@ app = typer.Typer(
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Prompting, RAG, tree RAG, LoRA or full fine-tuning: which to use, and what it costs."""
     # `--debug` is read by `main`, before or behind the verb; it stands here to be documented.
+    one_process(context.invoked_subcommand or "")
 
 
 app.add_typer(models_app, name="models")
@@ -73,10 +79,11 @@ def run(
 
     Examples: wattune run recipes/lora.yaml lora.r=8 ; accelerate launch -m wattune run lora.yaml
     """
-    one_process()
     records = _run_recipe(
         recipe, overrides or [], runs, quick, allow_overlap, no_progress, no_cache
     )
+    if not speaks():
+        return
     _print(records, Format.table)
     failed = [record for record in records if record.status != "done"]
     if failed:
@@ -123,8 +130,9 @@ def compare(
         if not records:
             raise InputError(f"{', '.join(what)}: no records there; run a recipe first")
     else:
-        one_process()
         records = _run_recipe(first, rest, runs, quick, allow_overlap, no_progress, no_cache)
+    if not speaks():
+        return
     _print(records, _format_of(output, format), output, allow)
     if not any(record.status == "done" for record in records):
         raise typer.Exit(1 if any(record.status == "failed" for record in records) else 2)
@@ -154,6 +162,7 @@ app.command("cp")(cp)
 app.command("validate")(validate)
 app.command("ledger")(ledger)
 app.command("export")(export)
+app.command("save")(save)
 
 
 def _run_recipe(
@@ -165,10 +174,11 @@ def _run_recipe(
     no_progress: bool,
     no_cache: bool,
 ) -> list[Any]:
+    from ..ranks import joined
     from ..recipe_file import load_recipe
     from ..run import run_recipe
 
-    loaded = load_recipe(recipe, overrides)
+    loaded = joined().same(lambda: load_recipe(recipe, overrides))
     loaded = loaded.quicker() if quick else loaded
     with running(no_progress) as progress:
         return run_recipe(
@@ -180,6 +190,7 @@ def _run_recipe(
             step=progress.step,
             debug="--debug" in sys.argv,
             responses=kept_answers(no_cache, progress),
+            hold=by_signal,
         )
 
 
@@ -228,7 +239,8 @@ def main() -> None:
         typer.echo(f"wattune {__version__}")
         return
     try:
-        app(args=arguments)
+        with one_voice():
+            app(args=arguments)
     except WattuneError as error:
         if debug:
             raise

@@ -40,11 +40,16 @@ def cache_info() -> None:
     """Where the cache lies and how large it is."""
     from ..answering.responses import ResponseCache
     from ..files import cache_folder, folder_bytes
+    from ..stages import StageStore
 
     folder = cache_folder()
     for part in ("models", "stages"):
         size = folder_bytes(folder / part) if (folder / part).is_dir() else 0
         typer.echo(f"{part:<8}{size / 1e6:>10,.1f} MB  {folder / part}")
+    if begun := StageStore().unfinished():
+        size = sum(map(folder_bytes, begun))
+        kept = f"{len(begun)} unfinished stage(s) among them, to go on from"
+        typer.echo(f"{'':<8}{size / 1e6:>10,.1f} MB  {kept}")
     answers = ResponseCache(say=lambda line: typer.echo(line, err=True))
     count, size = answers.count(), answers.stored_bytes()
     typer.echo(f"{'answers':<8}{size / 1e6:>10,.1f} MB  {answers.path} ({count:,} answers)")
@@ -57,7 +62,10 @@ def cache_prune(
         bool, typer.Option("--responses", help="The kept answers instead, with their first joules.")
     ] = False,
 ) -> None:
-    """Remove prepared stages (adapters, weights, indexes); their bills are kept."""
+    """Remove prepared stages (adapters, weights, indexes); their bills are kept.
+
+    And what killed trainings could go on from: what those spent stands in the ledger.
+    """
     if responses:
         from ..answering.responses import ResponseCache
 
@@ -66,5 +74,9 @@ def cache_prune(
         return
     from ..stages import StageStore
 
-    count, freed = StageStore().prune()
+    store = StageStore()
+    count, freed = store.prune()
     typer.echo(f"removed {count} stage(s), {freed / 1e6:,.1f} MB; their bills are kept")
+    count, freed = store.prune_unfinished()
+    if count:
+        typer.echo(f"removed {count} unfinished stage(s), {freed / 1e6:,.1f} MB")

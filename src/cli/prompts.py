@@ -105,9 +105,9 @@ def prompts_show(
         typer.echo(f'--- the answer is what follows the last "{found.answer_after}"')
     typer.echo(f"--- {found.name} {found.version}, {found.digest()}")
     model = model or str((record.system.get("model") or {}).get("name", "") if record else MODEL)
-    folder = model_here(model)
+    folder = model_here(model) if model else None  # a record of an endpoint has none
     tokens = f"{Counter(folder)(messages)} tokens" if folder else "tokens are not counted"
-    typer.echo(f"{tokens}: {model} is{'' if folder else ' not'} here")
+    typer.echo(f"{tokens}: {model or 'its model'} is{'' if folder else ' not'} here")
 
 
 @prompts_app.command("diff")

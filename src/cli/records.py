@@ -116,14 +116,20 @@ def _wh(joules: float | None) -> str:
 def export(
     runs: Annotated[list[Path], typer.Argument(help="Folders of records, or records.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="By its ending: .csv, .parquet, .json or .md.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="By its ending: .csv, .parquet, .json, .md, .png or .svg."
+        ),
     ],
 ) -> None:
-    """Write records for other tools: one row a record; .md is the model card of one record.
+    """Write records for other tools: one row a record; .md is the model card of one record; .png
+    and .svg are the training curves, loss over steps and over energy.
 
-    Examples: wattune export runs -o runs.parquet ; wattune export runs/lora/lora-*.json -o card.md
+    Examples: wattune export runs -o runs.parquet ; wattune export runs/lora -o curves.png
     """
-    from ..files import write_json, write_text
+    from ..compare.curves import draw_curves
+    from ..compare.plot import KINDS
+    from ..files import write_bytes, write_json, write_text
     from ..measure import export as exports
     from ..measure.store import load_records
 
@@ -143,6 +149,10 @@ def export(
                 f"a model card is of one record and {len(records)} were given; name its file"
             )
         write_text(output, exports.model_card_yaml(records[0]))
+    elif kind in KINDS:
+        write_bytes(output, draw_curves(records, KINDS[kind]))
     else:
-        raise InputError(f"{output}: the ending says the format; .csv, .parquet, .json or .md")
+        raise InputError(
+            f"{output}: the ending says the format; .csv, .parquet, .json, .md, .png or .svg"
+        )
     typer.echo(f"wrote {output} ({len(records)} record(s))")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import RecipeError
+from ..errors import InputError, WattuneError
+from ..holds import Switch
+from ..measure.processes import launch
 
 if TYPE_CHECKING:
     from ..answering.responses import ResponseCache
@@ -34,11 +37,50 @@ NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Ask the model anew in what runs, and keep no answers.")
 ]
 
+SEVERAL = ("run", "compare", "sweep")
+"""The verbs that use all processes of a launch."""
 
-def one_process() -> None:
-    """Raise `RecipeError` where several processes were launched."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise RecipeError("several processes are not supported yet: launch with --num_processes 1")
+by_signal = Switch()
+"""Pauses trainings: SIGUSR1 at the end of a step, SIGUSR2 (or SIGUSR1 again) goes on."""
+
+
+def speaks() -> bool:
+    """Whether this is the process that prints and writes: of several, the main one."""
+    return launch().rank == 0
+
+
+def one_process(verb: str) -> None:
+    """Raise `InputError` where several processes were launched for a verb that has no use for
+    them; the others than the main one end quietly."""
+    if verb in SEVERAL or launch().world_size == 1:
+        return
+    if not speaks():
+        raise typer.Exit
+    raise InputError(
+        f"wattune {verb} runs in one process: start it without torchrun or accelerate launch; "
+        f"{', '.join(SEVERAL)} use several"
+    )
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Of several processes let the main one print; the others say only that they end alone.
+
+    An error that all know is the main one's to tell and to exit with: the others leave quietly, or
+    a launcher might stop it before it has spoken.
+    """
+    if speaks():
+        yield
+        return
+    from ..ranks import told_to_all
+
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        try:
+            yield
+        except WattuneError as error:
+            if told_to_all(error):
+                sys.exit(0)
+            raise
 
 
 @contextmanager
@@ -47,8 +89,11 @@ def running(no_progress: bool) -> Iterator[TerminalProgress]:
     from .progress import TerminalProgress
 
     signal.signal(signal.SIGTERM, _terminated)  # this process is ours: no library does this
+    if sys.platform != "win32":  # which has no such signals
+        signal.signal(signal.SIGUSR1, lambda number, frame: by_signal.turn("SIGUSR1"))
+        signal.signal(signal.SIGUSR2, lambda number, frame: by_signal.go_on())
     try:
-        with TerminalProgress(quiet=no_progress) as progress:
+        with TerminalProgress(quiet=no_progress or not speaks()) as progress:
             yield progress
     except KeyboardInterrupt as error:
         typer.echo("stopped; finished runs are kept, the same command goes on", err=True)

@@ -15,9 +15,10 @@ from .running import (
     NoProgress,
     Quick,
     RunsFolder,
+    by_signal,
     kept_answers,
-    one_process,
     running,
+    speaks,
 )
 
 
@@ -54,7 +55,6 @@ def sweep(
 
     if output is not None and output.suffix not in KINDS:
         raise InputError(f"{output}: the ending says the format; {' or '.join(KINDS)}")
-    one_process()
     with running(no_progress) as progress:
         folder, records = run_sweep(
             recipe,
@@ -67,7 +67,10 @@ def sweep(
             step=progress.step,
             debug="--debug" in sys.argv,
             responses=kept_answers(no_cache, progress),
+            hold=by_signal,
         )
+    if not speaks():
+        return
     comparison = compare(records)
     output = output or folder / "sweep.png"
     drawn = f"wrote {output}"

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from .comparability import hardware
 from .figures import cost_columns, energy_provenance, quality_columns
+from .forgetting import FORGETTING
 from .grams import FOOTPRINT
 from .serving import SERVING
+from .training import training_columns
 
 if TYPE_CHECKING:
     from ..measure.record import Record
@@ -29,6 +31,9 @@ def plain_rows(comparison: Comparison) -> list[dict[str, Any]]:
     columns = [*quality_columns(comparison.metrics), *cost_columns(comparison.done)]
     if any(r.batch or r.realtime for r in comparison.done):
         columns += SERVING
+    columns += training_columns(comparison.done)
+    if any(r.general for r in comparison.done):
+        columns += FORGETTING
     columns += [c for c in FOOTPRINT if any(c.value(r) is not None for r in comparison.done)]
     places = _places(comparison)
     rows: list[dict[str, Any]] = []

@@ -235,6 +235,15 @@ def quality_columns(metrics: Iterable[str]) -> list[Column]:
     ]
 
 
+def signed(value: float) -> str:
+    """With two digits, or as many more as it takes that what is not zero does not read as zero."""
+    value = round(value, 6) + 0.0  # no -0.0
+    digits = 2
+    while value and not round(value, digits):
+        digits += 1
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def interval(score: Score | None, digits: int = 2) -> str:
     """A score with its 95 % interval, such as ``0.41 [0.35, 0.47]``."""
     if score is None:

@@ -1,4 +1,5 @@
-"""The tables of a comparison, as text: quality, the spread between seeds, cost, serving, kinds."""
+"""The tables of a comparison, as text: quality, the spread between seeds, cost, serving, kinds,
+forgetting, footprints."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from ..measure.record import Record
 from .comparability import Group, contention
-from .figures import Column, cost_columns, interval, quality_columns, starred
+from .figures import Column, cost_columns, interval, quality_columns, signed, starred
+from .forgetting import forgetting_tables
 from .grams import FOOTPRINT
 from .seeds import Row
 from .serving import SERVING
+from .training import training_tables
 from .verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ class Table:
 
 def tables(comparison: Comparison) -> list[Table]:
     """For each group quality, spread between seeds, cost and serving (in their groups), kinds;
-    footprints."""
+    training; forgetting; footprints."""
     if not comparison.done:
         return [Table("Quality", ("run",), tuple(map(_reason, comparison.records)))]
     found: list[Table] = []
@@ -46,6 +49,8 @@ def tables(comparison: Comparison) -> list[Table]:
         for part in comparison.cost_groups[number]:
             found += [_cost(group, part), *_serving(group, part)]
         found += _kinds(group, metrics)
+    made = (*training_tables(comparison.rows), *forgetting_tables(comparison.rows))
+    found += [Table(*parts) for parts in made]
     return [*found, *_footprints(comparison.rows)]
 
 
@@ -127,16 +132,7 @@ def _against(verdict: Verdict | None) -> str:
     d = verdict.difference
     if d is None:
         return verdict.word
-    return f"{verdict.word} {_signed(d.value)} [{_signed(d.low)}, {_signed(d.high)}]"
-
-
-def _signed(value: float) -> str:
-    """With two digits, or as many more as it takes that what is not zero does not read as zero."""
-    value = round(value, 6) + 0.0  # no -0.0
-    digits = 2
-    while value and not round(value, digits):
-        digits += 1
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{verdict.word} {signed(d.value)} [{signed(d.low)}, {signed(d.high)}]"
 
 
 def _best_means(rows: Sequence[Row], column: Column) -> list[bool]:
@@ -154,7 +150,8 @@ def _systems(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         system = row.records[0].system
         model = system.get("model") or {}
-        facts.append({"model": model.get("name"), **(system.get("decoding") or {})})
+        name = "none" if system.get("kind") == "classical" else model.get("name")
+        facts.append({"model": name, **(system.get("decoding") or {})})
     names = dict.fromkeys(name for known in facts for name in known)
     differing = [name for name in names if len({repr(f.get(name)) for f in facts}) > 1]
     return [", ".join(f"{name} {f.get(name, '–')}" for name in differing) for f in facts]

@@ -16,6 +16,7 @@ from .figures import (
     energy_provenance,
     quality_columns,
 )
+from .forgetting import forgetting_notes
 from .grams import carbon_notes, footprint_notes
 from .serving import serving_notes
 
@@ -39,6 +40,7 @@ def notes(comparison: Comparison) -> list[str]:
         *comparison.reasons,
         *_verdict_notes(comparison),
         *_seed_notes(comparison),
+        *forgetting_notes(comparison.rows),
         *_energy_notes(done),
         *carbon_notes(done),
         *footprint_notes(done),

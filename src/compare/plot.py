@@ -41,20 +41,33 @@ def draw(comparison: Comparison, kind: Literal["png", "svg"]) -> bytes:
     ]
     if not panels:
         raise CannotRun("no point has both a quality and an energy")
+    width, height = PANEL_INCHES
+    figure = blank_figure(width, height * len(panels))
+    axes = figure.subplots(len(panels), squeeze=False)[:, 0]
+    for ax, (front, drawn) in zip(axes, panels, strict=True):
+        _panel(ax, front, drawn)
+    return picture(figure, kind)
+
+
+def blank_figure(width: float, height: float) -> Any:
+    """A matplotlib figure of so many inches; `CannotRun` where matplotlib is missing."""
     try:
-        import matplotlib
-        from matplotlib.figure import Figure
+        import matplotlib.figure
     except ImportError as error:
         raise CannotRun(
             "plots need matplotlib, which is not installed: pip install 'wattune[plot]'"
         ) from error
-    width, height = PANEL_INCHES
-    figure = Figure(figsize=(width, height * len(panels)), dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.subplots(len(panels), squeeze=False)[:, 0]
-    for ax, (front, drawn) in zip(axes, panels, strict=True):
-        _panel(ax, front, drawn)
+    return matplotlib.figure.Figure(
+        figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained"
+    )
+
+
+def picture(figure: Any, kind: Literal["png", "svg"]) -> bytes:
+    """A figure as a file's content. Text stays text, and equal content gives an equal file."""
+    import matplotlib
+
     content = io.BytesIO()
-    # Text stays text and equal content gives an equal file; both settings are undone on leaving.
+    # Both settings are undone on leaving.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "wattune"}):
         figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None)
     return content.getvalue()
@@ -134,6 +147,8 @@ def _title(front: Front, points: Sequence[TradeOff]) -> str:
 
 
 def _model(record: Record) -> str:
+    if record.system.get("kind") == "classical":
+        return "a classifier"
     of = record.system.get("model") or record.system.get("endpoint") or {}
     name = str(of.get("name") or of.get("model") or "a model")
     return PurePath(name).name.partition("@")[0]

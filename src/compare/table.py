@@ -87,7 +87,7 @@ class Comparison:
 
     def tables(self) -> list[Table]:
         """For each group quality, spread between seeds, cost and serving (in their groups), kinds;
-        footprints."""
+        forgetting; footprints."""
         return tables(self)
 
     def notes(self) -> list[str]:

@@ -13,7 +13,7 @@ from ..values import Value
 from .serving import Batch, Realtime
 from .work import NO_WORK, Work
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Provenance = Literal[
     "counter",
@@ -149,6 +149,31 @@ class Score(Value):
     n: int
 
 
+class GeneralKind(Value):
+    """One kind of general question: how many, and the share that was right before and after."""
+
+    questions: int
+    before: float
+    after: float
+
+
+class General(Value):
+    """The general questions, answered by the base and by the system whose weights were changed.
+
+    `set` is the digest of the questions with their checks; `change` is after - before with its
+    paired interval; `scores_before` and `scores_after` are 1 or 0 by question, in their order.
+    """
+
+    questions: int
+    set: str
+    before: Score
+    after: Score
+    change: Score
+    by_kind: dict[str, GeneralKind] = {}
+    scores_before: tuple[float, ...] = ()
+    scores_after: tuple[float, ...] = ()
+
+
 class Carbon(Value):
     """The grid's intensity that energy is multiplied by, and where the figure is from.
 
@@ -214,7 +239,7 @@ class Record(Value):
     answer was to be had), refused_rightly and hallucinated (where none was). `scores` are by
     metric, one a question in the task's order, None where a metric does not apply: paired tests
     need them. `work` is by phase ("prepare" attributed, "answer"). `batch` and `realtime` are the
-    two ways of serving, None where not measured.
+    two ways of serving, None where not measured; `general` tells what a change of weights forgot.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -243,6 +268,7 @@ class Record(Value):
     work: dict[str, Work] = {}
     batch: Batch | None = None
     realtime: Realtime | None = None
+    general: General | None = None
     artefact_bytes: int = 0
     carbon: Carbon | None = None
     footprint: Footprint | None = None

@@ -110,18 +110,15 @@ def parameter_count(folder: Path) -> int:
     return count
 
 
-def required_memory_bytes(
-    folder: Path, dtype: str, *, batch_tokens: int = 8192, merging: bool = False
-) -> int:
+def required_memory_bytes(folder: Path, dtype: str, *, batch_tokens: int = 8192) -> int:
     """Bytes that opening the model of `folder` and answering with it will take at most, about.
 
-    Weights in `dtype` (in float32 while adapters are merged, when `merging`; quantised ones as they
-    are stored), the keys and values
-    of `batch_tokens` tokens, and the widest activations of as many: four of the width of the MLP
+    Weights in `dtype` (quantised ones as they are stored), the keys and values of `batch_tokens`
+    tokens, and the widest activations of as many: four of the width of the MLP
     and eight of the hidden width, counted on the decoder used by the Llama family.
     """
     size = DTYPE_BYTES[check_dtype(dtype)]
-    weights = parameter_count(folder) * (4 if merging else size)
+    weights = parameter_count(folder) * size
     if stores_quantized(folder):
         weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))

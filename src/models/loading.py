@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import CannotRun, ModelError
 from .folders import stores_quantized
-from .quiet import quiet_peft, quiet_transformers
+from .quiet import quiet_transformers
 from .rows import Trunk
 
 
@@ -22,6 +22,13 @@ def open_tokenizer(folder: Path) -> Any:
             )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{folder}: the tokenizer cannot be read: {error}") from error
+
+
+def tokenizer_folder(folder: Path, weights: Path | None) -> Path:
+    """Where the tokenizer and the configuration lie that answer: with `weights` that have a
+    tokenizer of their own there, else with the model in `folder`."""
+    own = weights is not None and (weights / "tokenizer_config.json").is_file()
+    return weights if weights is not None and own else folder
 
 
 def context_window(folder: Path) -> int | None:
@@ -110,26 +117,6 @@ def end_tokens(model: Any, tokenizer: Any) -> tuple[frozenset[int], int]:
     settings: Any = GenerationConfig
     model.generation_config = settings(eos_token_id=sorted(ends) or None, pad_token_id=pad)
     return frozenset(ends), pad
-
-
-def with_adapter(model: Any, folder: Path) -> tuple[Any, bool]:
-    """The model with one adapter, and whether it was merged into the weights."""
-    from peft import PeftConfig, PeftModel
-    from safetensors import SafetensorError
-
-    if is_quantized(model):
-        raise CannotRun("an adapter cannot be merged into quantised weights; tune, then quantize")
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise ModelError(f"{folder} has no adapter_model.safetensors, so it is no usable adapter")
-    try:
-        kind = PeftConfig.from_pretrained(str(folder))
-        with quiet_peft():
-            wrapped = PeftModel.from_pretrained(model, folder, config=kind, is_trainable=False)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: the adapter does not fit the model: {error}") from error
-    if kind.is_prompt_learning or not hasattr(wrapped.base_model, "merge_and_unload"):
-        return wrapped, False
-    return wrapped.merge_and_unload(), True
 
 
 def virtual_trunk(model: Any) -> Trunk | None:

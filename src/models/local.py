@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CannotRun
 from ..measure.memory import available_memory_bytes
 from .account import Account
+from .adapters import Base
 from .attention import window_of
 from .batch import PASS_TOKENS
 from .chat import chat_ids
@@ -29,8 +29,8 @@ from .loading import (
     is_quantized,
     load_weights,
     open_tokenizer,
+    tokenizer_folder,
     virtual_trunk,
-    with_adapter,
 )
 from .plain import write_plainly
 from .quiet import quiet_transformers
@@ -52,13 +52,16 @@ class LocalModel:
     """Weights and tokenizer in memory. Made by `open`, freed by `close` or at the end of a `with`.
 
     `model` is the transformers (or, where an adapter could not be merged, PEFT) model in
-    evaluation mode; `tokenizer` its tokenizer; both for training too.
+    evaluation mode; `tokenizer` its tokenizer; both for training too. `adapters` are those that
+    are on now; `adapt` changes them.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, device: str, dtype: str) -> None:
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = dtype
+        self.adapters: tuple[Path, ...] = ()
+        self._base: Base | None = Base(model)
         self._model: Any = model
         self._config = model.config.get_text_config()
         self._ends, self._pad = end_tokens(model, tokenizer)
@@ -76,46 +79,56 @@ class LocalModel:
     ) -> LocalModel:
         """Open the model of `folder`.
 
-        `weights` is a folder whose weights replace the model's own; the tokenizer stays.
-        `adapters` are PEFT folders, applied in order and merged in float32 before the weights are
-        cast to `dtype`, so that answering costs what the deployed, merged model costs. An adapter
-        that cannot be merged (prompt tuning) stays wrapped around the model and must be the last.
-        `dtype` and `device` default to what the machine prefers. With `available_bytes` the
-        memory needed is compared first. Raises `ModelError` for folders that cannot be read and
-        `CannotRun` where the memory does not suffice or adapters do not combine.
+        `weights` is a folder whose weights replace the model's own, and its tokenizer too where it
+        has one. `adapters` are put on as `adapt` does it; they are not to be changed afterwards, so
+        nothing is kept for that. `dtype` and `device` default to what the machine prefers. With
+        `available_bytes` the memory needed is compared first. Raises `ModelError` for folders that
+        cannot be read and `CannotRun` where the memory does not suffice or adapters do not combine.
         """
-        import torch
-
         device = device or preferred_device()
         dtype = check_dtype(dtype or preferred_dtype(device))
         source = weights or folder
         for path in (folder, source):
             check_folder(path)
         if available_bytes is not None:
-            needed = required_memory_bytes(
-                source, dtype, batch_tokens=PASS_TOKENS, merging=bool(adapters)
-            )
+            needed = required_memory_bytes(source, dtype, batch_tokens=PASS_TOKENS)
             check_memory(f"{folder.name} in {dtype}", needed, available_bytes)
-        tokenizer = open_tokenizer(folder)
+        tokenizer = open_tokenizer(tokenizer_folder(folder, weights))
         with quiet_transformers():
-            model = load_weights(source, "float32" if adapters else dtype, device)
-            wrapped = False
-            for number, adapter in enumerate(adapters, start=1):
-                model, merged = with_adapter(model, adapter)
-                wrapped = not merged
-                if wrapped and number < len(adapters):
-                    raise CannotRun(
-                        f"the adapter {adapter.name} cannot be merged into the weights, so no "
-                        "other can be applied after it; put it last"
-                    )
+            model = load_weights(source, dtype, device)
             if is_quantized(model):
                 dtype = str(model.dtype).removeprefix("torch.")
-            else:
-                model = model.to(device=device, dtype=getattr(torch, dtype))
+            else:  # not to `dtype`: that would round the angles of positions, which stay float32
+                model = model.to(device)
         model.eval()
-        if not wrapped and not is_quantized(model):
-            model.requires_grad_(True)  # merging leaves the weights frozen, and they can be trained
-        return cls(model, tokenizer, device=device, dtype=dtype)
+        opened = cls(model, tokenizer, device=device, dtype=dtype)
+        opened.adapt(adapters, keep=False)
+        return opened
+
+    @property
+    def adaptable(self) -> bool:
+        """Whether `adapt` can take off what is on."""
+        return self._base is not None and self._base.restorable
+
+    def adapt(self, adapters: Sequence[Path], *, keep: bool = True) -> None:
+        """Take off the adapters that are on, and put these PEFT folders on, in order.
+
+        Each is merged layer by layer in float32, over the weights as they answer: an adapter is
+        trained on them in that precision. So answering costs what the deployed, merged model costs,
+        and the weights are the same to the last bit whatever was on before. One that cannot be
+        merged (prompt tuning) stays wrapped around the model and must be the last. With `keep` the
+        tensors that they change are copied to main memory first, if there is room (`adaptable`
+        tells). Raises `ModelError` for adapters that do not fit and `CannotRun` for those that do
+        not combine; then none is on.
+        """
+        if self._base is None:
+            raise RuntimeError("this model was closed")
+        wrapped = self._model is not self._base.model
+        self._model, self.adapters = self._base.model, ()
+        self._model, self.adapters = self._base.wear(adapters, keep=keep), tuple(adapters)
+        self.__dict__.pop("_writer", None)  # it keeps what was read with other weights
+        if wrapped or self._model is not self._base.model:
+            self.__dict__.pop("account", None)  # else the same operations on the same shapes
 
     @property
     def model(self) -> Any:
@@ -228,7 +241,7 @@ class LocalModel:
 
     def close(self) -> None:
         """Free the weights. May be called twice."""
-        self._model = None
+        self._model = self._base = None
         gc.collect()
         if self.device.startswith("cuda"):
             import torch

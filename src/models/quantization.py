@@ -144,11 +144,16 @@ def float_skeleton(model: Any) -> Any:
     Each weight carries, as `stored_bytes`, what it takes quantised.
     """
     import torch
+    from peft import PeftModel, get_peft_model
 
-    config = copy.deepcopy(model.config)
+    adapted = isinstance(model, PeftModel)
+    base = model.get_base_model() if adapted else model
+    config = copy.deepcopy(base.config)
     del config.quantization_config
     with quiet_transformers(), torch.device("meta"):
-        bare = type(model)(config).to(model.dtype).eval()
+        bare = type(base)(config).to(base.dtype).eval()
+        if adapted:
+            bare = get_peft_model(bare, copy.deepcopy(model.active_peft_config))
     taken = {name: stored_bytes(weight) for name, weight in model.named_parameters()}
     for name, weight in bare.named_parameters():
         weight.stored_bytes = taken[name]

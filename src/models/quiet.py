@@ -97,10 +97,14 @@ def _no_hub_bars() -> Iterator[None]:
 def quiet_peft() -> Iterator[None]:
     """No notices from PEFT that say nothing to the caller while inside; others stay.
 
-    One is of its own use of transformers. The other tells that prompt tuning counts positions
-    itself, from the left edge: true, and harmless where nothing is padded, which we see to.
+    One is of its own use of transformers. Another tells that prompt tuning counts positions
+    itself, from the left edge: true, and harmless where nothing is padded, which we see to. A third
+    is of layers whose shape PEFT cannot name: a norm has one size only. A fourth is of layers that
+    an adapter has no numbers for, which is an error of ours.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         warnings.filterwarnings("ignore", "Position ids are not supported", UserWarning)
+        warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
+        warnings.filterwarnings("ignore", "Found missing adapter keys", UserWarning)
         yield

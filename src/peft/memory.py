@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import CannotRun
+from .settings import TrainingSettings
 
 ACTIVATION_BYTES_PER_LAYER = 34
 """Bytes kept per token, layer and unit of hidden width in 16-bit training without recomputation
@@ -21,31 +22,94 @@ ADAM_FLOATS = 4
 
 
 def training_bytes(
-    parameters: int, trained: int, config: Any, tokens_per_batch: int, *, bf16: bool
+    parameters: int,
+    trained: int,
+    config: Any,
+    tokens_per_batch: int,
+    *,
+    bf16: bool,
+    checkpointing: bool = False,
 ) -> int:
-    """Bytes for weights, gradients, optimizer and activations of one micro-batch."""
+    """Bytes for weights, gradients, optimizer and activations of one micro-batch.
+
+    With gradient checkpointing each layer keeps its 16-bit input and one layer at a time all the
+    rest (the same paper, section 5, "full activation recomputation").
+    """
     base = (parameters - trained) * (2 if bf16 else FLOAT32_BYTES)
     copies = trained * 2 if bf16 else 0  # autocast keeps a 16-bit copy of what is trained
     state = trained * FLOAT32_BYTES * ADAM_FLOATS
-    width = config.hidden_size * config.num_hidden_layers
-    activations = tokens_per_batch * width * ACTIVATION_BYTES_PER_LAYER * (1 if bf16 else 2)
+    layers = config.num_hidden_layers
+    per_token = ACTIVATION_BYTES_PER_LAYER * (1 if checkpointing else layers)
+    if checkpointing:
+        per_token += 2 * layers
+    activations = tokens_per_batch * config.hidden_size * per_token * (1 if bf16 else 2)
     return int(base + copies + state + MARGIN * activations)
 
 
 def fitting_batch(
-    batch: int, longest: int, *, free: int, parameters: int, trained: int, config: Any, bf16: bool
+    batch: int,
+    longest: int,
+    *,
+    free: int,
+    parameters: int,
+    trained: int,
+    config: Any,
+    bf16: bool,
+    checkpointing: bool = False,
 ) -> int:
-    """The largest micro-batch, halved from `batch`, that fits into `free` bytes.
+    """The largest micro-batch, a divisor of `batch` by halving, that fits into `free` bytes.
 
     Raises `CannotRun` with both numbers when not even one example fits.
     """
     size = batch
     while True:
-        needed = training_bytes(parameters, trained, config, size * longest, bf16=bf16)
+        needed = training_bytes(
+            parameters, trained, config, size * longest, bf16=bf16, checkpointing=checkpointing
+        )
         if needed <= free:
             return size
         if size == 1:
             raise CannotRun(
                 f"training needs about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB is free"
             )
-        size //= 2
+        size = smaller(size)
+
+
+def smaller(size: int) -> int:
+    """The largest divisor of `size` of at most its half: the effective batch can stay as it is."""
+    return next(part for part in range(size // 2, 0, -1) if size % part == 0)
+
+
+def fitting(
+    model: Any, settings: TrainingSettings, longest: int, *, free: int, bf16: bool
+) -> tuple[int, bool]:
+    """The micro-batch, and whether with gradient checkpointing: where nothing is said of that, only
+    if not even one row fits without it. As `fitting_batch` raises."""
+    from peft import PeftModel
+
+    weights = list(model.parameters())
+    prompted = isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning
+    asked = settings.gradient_checkpointing
+    if prompted and asked:
+        raise CannotRun(
+            "prompt and prefix tuning cannot be trained with gradient_checkpointing; leave it out"
+        )
+
+    def fit(checkpointing: bool) -> int:
+        return fitting_batch(
+            settings.per_device_train_batch_size,
+            longest,
+            free=free,
+            parameters=sum(weight.numel() for weight in weights),
+            trained=sum(weight.numel() for weight in weights if weight.requires_grad),
+            config=model.config.get_text_config(),
+            bf16=bf16,
+            checkpointing=checkpointing,
+        )
+
+    try:
+        return fit(bool(asked)), bool(asked)
+    except CannotRun:
+        if asked is not None or prompted:
+            raise
+        return fit(True), True

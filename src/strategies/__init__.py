@@ -6,8 +6,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from .adapters import LoRA, PeftMethod
 from .base import Context, Progress, Stage, Strategy
+from .classical import Classical
+from .from_scratch import FromScratch
+from .full_fine_tuning import FullFineTuning
 from .long_context import LongContext
+from .merge import Merge
+from .pretraining import ContinuedPretraining
 from .prompt import Prompt
 from .prompt_search import PromptSearch
 from .prune import Prune
@@ -15,7 +21,6 @@ from .quantize import Quantize
 from .rag import RAG
 from .self_consistency import SelfConsistency
 from .tree_rag import TreeRAG
-from .tuning import FullFineTuning, LoRA
 
 AnyStrategy = Annotated[
     Prompt
@@ -25,7 +30,12 @@ AnyStrategy = Annotated[
     | RAG
     | TreeRAG
     | LoRA
+    | PeftMethod
     | FullFineTuning
+    | ContinuedPretraining
+    | FromScratch
+    | Merge
+    | Classical
     | Quantize
     | Prune,
     Field(discriminator="type"),
@@ -39,7 +49,12 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "rag": RAG,
     "tree_rag": TreeRAG,
     "lora": LoRA,
+    "peft": PeftMethod,
     "full_fine_tuning": FullFineTuning,
+    "continued_pretraining": ContinuedPretraining,
+    "from_scratch": FromScratch,
+    "merge": Merge,
+    "classical": Classical,
     "quantize": Quantize,
     "prune": Prune,
 }
@@ -49,10 +64,15 @@ __all__ = [
     "RAG",
     "STRATEGIES",
     "AnyStrategy",
+    "Classical",
     "Context",
+    "ContinuedPretraining",
+    "FromScratch",
     "FullFineTuning",
     "LoRA",
     "LongContext",
+    "Merge",
+    "PeftMethod",
     "Progress",
     "Prompt",
     "PromptSearch",

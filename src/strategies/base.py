@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from ..effort import Effort
+from ..ranks import Ranks
 from ..stages import StageRef
 from ..system import System
 from ..tasks.task import Task
@@ -64,7 +66,8 @@ class Context:
     `task` has no test split. `workdir` is the stage folder being built. `open` gives a pooled
     Session of a System, `embedder` a pooled embedder, `stage` the finished stage of a strategy,
     `fold` prepares further strategies for a strategy that holds some. `details` is copied into
-    the Record.
+    the Record. What `build` keeps in `effort.folder` outlives it when it is killed. `hold` says why
+    to pause now, or "". `ranks` are the processes that take part in this step.
     """
 
     task: Task
@@ -76,6 +79,9 @@ class Context:
     fold: Callable[[System, Sequence[Strategy]], System]
     progress: Progress
     details: dict[str, Any]
+    effort: Effort
+    hold: Callable[[], str]
+    ranks: Ranks
 
 
 class Strategy(Value):
@@ -88,6 +94,9 @@ class Strategy(Value):
     reads: ClassVar[frozenset[Part]] = frozenset()
     settings_that_build: ClassVar[frozenset[str] | None] = None
     """The fields that `build` depends on; None means all of them."""
+    distributed: ClassVar[bool] = False
+    """Whether all processes of a launch build together. Otherwise the main one builds alone; only
+    it ever writes into `ctx.workdir`."""
 
     type: str
 

@@ -10,8 +10,9 @@ from ..errors import CannotRun
 from ..measure.work import Tally
 from ..models.pruning import block_distances, decoder_layers, drop_layers
 from ..system import System
+from .adapters import LoRA
 from .base import Context, Part, Stage, Strategy
-from .tuning import FullFineTuning, LoRA
+from .full_fine_tuning import FullFineTuning
 
 
 class Prune(Strategy):

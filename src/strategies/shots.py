@@ -58,8 +58,9 @@ class IndexShots(Strategy):
 
 
 def shots_of(examples: Sequence[Example]) -> list[Shot]:
-    """Examples as shots, each with its canonical answer."""
-    return [Shot(id=e.id, question=e.question, answer=e.answers[0]) for e in examples]
+    """Examples as shots, each with its canonical answer; a shot has no place for turns before."""
+    alone = [example for example in examples if not example.history]
+    return [Shot(id=e.id, question=e.question, answer=e.answers[0]) for e in alone]
 
 
 def choose_shots(

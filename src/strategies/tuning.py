@@ -1,27 +1,61 @@
-"""LoRA and full fine-tuning: training examples formatted through the incoming System."""
+"""What all tuning shares: examples in, a model trained, what was learnt kept in the stage.
+
+examples ─▶ the model to train ─▶ the one trainer ─▶ adapter or weights
+"""
 
 from __future__ import annotations
 
 import shutil
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
-from pydantic import Field
-
+from ..answering.session import Session
 from ..errors import CannotRun
-from ..measure.memory import available_memory_bytes
-from ..peft.adapters import LoraSettings, add_lora
+from ..models.chat import chat_ids
+from ..models.fetch import resolve
 from ..peft.batches import TokenisedExample, tokenise
-from ..peft.memory import fitting_batch
-from ..peft.trainer import TrainingResult, TrainingSettings, quiet_training, train
-from ..system import System, with_weights
-from .base import Context, Part, Stage, Strategy
+from ..peft.curation import DataSettings, curated
+from ..peft.paraphrases import paraphrased
+from ..peft.quiet import quiet_training
+from ..peft.settings import TrainingSettings
+from ..peft.trainer import train
+from ..prompt import Message
+from ..system import Decoding, LocalSystem, ModelRef, System, with_weights
+from ..tasks.task import Example
+from .base import Context, Part, Strategy
+
+PARAPHRASING = Decoding(max_tokens=64, temperature=0.8, top_p=0.95)
+"""How rewordings are drawn: alike they would teach nothing new."""
+
+
+class Material(NamedTuple):
+    """What is trained on, what it is judged by meanwhile, and a report on where it is from.
+
+    `tokenizer` is one of its own, where the model has a new vocabulary.
+    """
+
+    examples: list[TokenisedExample]
+    validation: list[TokenisedExample]
+    report: dict[str, Any]
+    tokenizer: Any = None
 
 
 class Tuning(Strategy, TrainingSettings):
-    """What LoRA and full fine-tuning share. TRL's and PEFT's field names pass through unchanged."""
+    """A step that trains. TRL's and PEFT's field names pass through unchanged.
 
-    reads: ClassVar[frozenset[Part]] = frozenset({"system", "train", "seed", "machine"})
+    Under several processes all of them train; the main one writes.
+    """
+
+    distributed: ClassVar[bool] = True
+    reads: ClassVar[frozenset[Part]] = frozenset(
+        {"system", "train", "validation", "seed", "machine"}
+    )
+
+    def depends_on(self) -> frozenset[Part]:
+        """Without the validation split where nothing is evaluated on it."""
+        return self.reads - ({"validation"} if self.eval_strategy == "no" else set())
 
     def warm_up(self, system: System, ctx: Context) -> None:
         """The training libraries, which take some seconds to import."""
@@ -40,101 +74,148 @@ class Tuning(Strategy, TrainingSettings):
             **{name: getattr(self, name) for name in TrainingSettings.model_fields}
         )
 
-    def _examples(self, system: System, ctx: Context) -> tuple[Any, list[TokenisedExample]]:
-        """The tokenizer, and every training example as this System would be asked it."""
-        if not ctx.task.train:
-            raise CannotRun(f"{self.type} needs training examples and the task has none")
+    def build(self, system: System, ctx: Context) -> None:
+        """Train, and write what was learnt."""
         session = ctx.open(system)
-        rendered = session.render(ctx.task.train)
-        tokenizer = session.tokenizer
-        prompts = [session.encode(messages.messages) for messages in rendered]
-        answers = [example.answers[0] for example in ctx.task.train]
-        return tokenizer, tokenise(prompts, answers, tokenizer, self.max_length)
-
-    def _train(
-        self, model: Any, tokenizer: Any, examples: list[TokenisedExample], ctx: Context, bf16: bool
-    ) -> TrainingResult:
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        total = sum(p.numel() for p in model.parameters())
-        settings = self.settings()
-        device = next(model.parameters()).device.type
-        if device == "cpu":
-            size = fitting_batch(
-                settings.per_device_train_batch_size,
-                max(example.length for example in examples),
-                free=available_memory_bytes(),
-                parameters=total,
-                trained=trained,
-                config=model.config,
-                bf16=bf16,
-            )
-            shrunk = settings.per_device_train_batch_size // size
-            settings = settings.model_copy(
-                update={
-                    "per_device_train_batch_size": size,
-                    "gradient_accumulation_steps": settings.gradient_accumulation_steps * shrunk,
-                }
-            )
         scratch = ctx.workdir / "trainer"
+        made = ctx.ranks.same(lambda: self._material(session, ctx))
+        tokenizer = made.tokenizer or session.tokenizer
+        model, bf16 = self._model(session, ctx, tokenizer, scratch)
+        kept: list[tuple[Any, dict[str, Any] | None]] = []
         result = train(
             model,
             tokenizer,
-            examples,
-            settings,
+            made.examples,
+            self.settings(),
+            validation=made.validation,
             seed=ctx.seed,
             bf16=bf16,
-            use_cpu=device == "cpu",
+            use_cpu=next(model.parameters()).device.type == "cpu",
             output_dir=scratch,
+            effort=ctx.effort,
+            hold=ctx.hold,
+            keep=lambda trained, state: kept.append((trained, state)),
             progress=lambda done, of: ctx.progress(f"{self.type}: training", done, of),
         )
-        shutil.rmtree(scratch, ignore_errors=True)
-        ctx.details.update({k: v for k, v in result.plain().items() if k != "tally"})
-        return result
+        session.book(model, "training", result.tally)  # before saving casts the weights
+        session.book(model, "answering", result.validation_tally)
+        for trained, state in kept:
+            self._save(session, trained, state, tokenizer, ctx.workdir)
+        if ctx.ranks.main:
+            shutil.rmtree(scratch, ignore_errors=True)
+        tallies = {"tally", "validation_tally"}
+        ctx.details.update({k: v for k, v in result.plain().items() if k not in tallies})
+        ctx.details["data"] = made.report
 
     @abstractmethod
-    def build(self, system: System, ctx: Context) -> None: ...
+    def _material(self, session: Session, ctx: Context) -> Material:
+        """What to train on; asked on the main process, and handed to all."""
+
+    @abstractmethod
+    def _model(
+        self, session: Session, ctx: Context, tokenizer: Any, scratch: Path
+    ) -> tuple[Any, bool]:
+        """The model to train, and whether to compute in bfloat16; asked on every process."""
+
+    @abstractmethod
+    def _save(
+        self,
+        session: Session,
+        model: Any,
+        state: dict[str, Any] | None,
+        tokenizer: Any,
+        folder: Path,
+    ) -> None:
+        """Write what was learnt; `state` holds the weights where `model` has only a part of them.
+
+        Asked on the main process.
+        """
 
 
-class LoRA(Tuning, LoraSettings):
-    """Train a low-rank adapter (arXiv 2106.09685) on a frozen base."""
+class QuestionTuning(Tuning):
+    """Tuning on the task's training questions, asked as the incoming System would ask them."""
 
-    type: Literal["lora"] = "lora"
-    learning_rate: float = Field(default=2e-3, gt=0)
+    data: DataSettings = DataSettings()
 
-    def build(self, system: System, ctx: Context) -> None:
-        """Train the adapter and save it as safetensors."""
-        tokenizer, examples = self._examples(system, ctx)
-        session = ctx.open(system)
-        settings = LoraSettings(**{name: getattr(self, name) for name in LoraSettings.model_fields})
-        base, bf16 = session.training_model(trains_base=False)
-        model = add_lora(base, settings, seed=ctx.seed)
-        result = self._train(model, tokenizer, examples, ctx, bf16)
-        session.book(model, "training", result.tally)
-        model.save_pretrained(str(ctx.workdir))
-        # Its template names the folder it was trained from, which is nobody's business.
-        (ctx.workdir / "README.md").unlink(missing_ok=True)
+    def identity(self) -> dict[str, Any]:
+        """As every step's, with a paraphrasing model by its weights, wherever they lie."""
+        known = super().identity()
+        if self.data.paraphrases and self.data.paraphraser is not None:
+            revision = resolve(self.data.paraphraser, kind="causal_lm").revision
+            known["data"] = {**known["data"], "paraphraser": revision}
+        return known
 
-    def attach(self, system: System, stage: Stage) -> System:
-        """Answer with the adapter on top."""
-        ours = with_weights(system, self.type)
-        return ours.model_copy(update={"adapters": (*ours.adapters, stage.ref)})
+    def _material(self, session: Session, ctx: Context) -> Material:
+        examples, report = self._questions(session, ctx)
+        return Material(
+            self._tokenised(session, examples, session.tokenizer),
+            self._tokenised(session, self._judged_by(ctx), session.tokenizer),
+            report,
+        )
+
+    def _questions(self, session: Session, ctx: Context) -> tuple[list[Example], dict[str, Any]]:
+        """The training questions that are left after curation, and the rewordings of them."""
+        if not ctx.task.train:
+            raise CannotRun(f"{self.type} needs training examples and the task has none")
+        examples, report = curated(ctx.task.train, self.data, seed=ctx.seed)
+        if self.data.paraphrases:
+            asked = ctx.open(self._paraphraser(session))
+            examples, written = paraphrased(
+                examples,
+                self.data,
+                lambda chats: [reply.text for reply in asked.generate([*map(list, chats)])],
+                seed=ctx.seed,
+            )
+            report = {**report, "paraphrasing": written}
+        return examples, report
+
+    def _paraphraser(self, session: Session) -> LocalSystem:
+        system = with_weights(session.system, "paraphrasing")
+        plain: dict[str, Any] = {"sources": (), "decoding": PARAPHRASING}
+        if (name := self.data.paraphraser) is not None:
+            found = resolve(name, kind="causal_lm")
+            model = ModelRef(name=name, revision=found.revision)
+            plain |= {"model": model, "weights": None, "adapters": (), "quantization": None}
+        return system.model_copy(update=plain)
+
+    def _judged_by(self, ctx: Context) -> Sequence[Example]:
+        return () if self.eval_strategy == "no" else ctx.task.validation
+
+    def _tokenised(
+        self, session: Session, examples: Sequence[Example], tokenizer: Any
+    ) -> list[TokenisedExample]:
+        """Each example as the session's System would be asked it, with its canonical answer."""
+        if not examples:
+            return []
+        chats: list[Sequence[Message]] = [one.messages for one in session.render(examples)]
+        prompts = [chat_ids(tokenizer, chat, add_generation_prompt=True) for chat in chats]
+        answers = [example.answers[0] for example in examples]
+        names = [example.id for example in examples]
+        return tokenise(prompts, answers, tokenizer, self.max_length, names)
 
 
-class FullFineTuning(Tuning):
-    """Train all weights, as float32 masters; only deployable weights are kept."""
+def base_model(session: Session, *, trains_base: bool) -> tuple[Any, bool]:
+    """The incoming weights to train, adapters merged; `CannotRun` where one cannot be merged."""
+    from peft import PeftModel
 
-    type: Literal["full_fine_tuning"] = "full_fine_tuning"
-    learning_rate: float = Field(default=1e-4, gt=0)
+    model, bf16 = session.training_model(trains_base=trains_base)
+    if isinstance(model, PeftModel):
+        raise CannotRun(
+            "the System has an adapter that cannot be merged into the weights (a learnt prompt), "
+            "so nothing can be trained or merged after it; put it last"
+        )
+    return model, bf16
 
-    def build(self, system: System, ctx: Context) -> None:
-        """Train and save the weights in the precision that answers."""
-        tokenizer, examples = self._examples(system, ctx)
-        session = ctx.open(system)
-        model, bf16 = session.training_model(trains_base=True)
-        result = self._train(model, tokenizer, examples, ctx, bf16)
-        session.book(model, "training", result.tally)  # before saving casts the weights
-        session.save_weights(model, ctx.workdir)
 
-    def attach(self, system: System, stage: Stage) -> System:
-        """Answer with the new weights; adapters were merged into them before training."""
-        return system.model_copy(update={"weights": stage.ref, "adapters": ()})
+def whole(model: Any, state: dict[str, Any] | None) -> Any:
+    """The model with all of its weights, where it had a part of them and `state` has all."""
+    import torch
+
+    if state is None:
+        return model
+    with torch.device("meta"):
+        made = type(model)(model.config)
+    made.load_state_dict(state, strict=False, assign=True)
+    made.tie_weights()
+    assert not any(weight.is_meta for weight in made.parameters())
+    return made

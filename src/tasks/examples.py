@@ -1,19 +1,21 @@
-"""From rows to Examples, with every fault placed; splitting; and overlap between splits."""
+"""From rows to Examples, with every fault placed; and splitting."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import TaskError, did_you_mean
 from ..values import digest
 from .faults import Faults, kind_of
-from .task import REFUSAL, Example, Split, Task
+from .overlap import first_of_its_kind
+from .task import REFUSAL, Example, Split, Turn
 
 FIELDS = ("id", "question", "answers", "kind", "tags", "evidence", "group", "format")
+FORMS = ("messages", "prompt", "completion")
+"""Keys of chat and completion data, which `chats` reads."""
 SHARES = (0.60, 0.15, 0.25)
 """Train, validation and test shares of a file that has no splits of its own."""
 UNANSWERABLE = "unanswerable"
@@ -28,7 +30,7 @@ class ExampleReader:
         self.refusal = refusal
         self.places: dict[str, str] = {}
 
-    def read(self, row: object, place: str) -> Example | None:
+    def read(self, row: object, place: str, *, history: tuple[Turn, ...] = ()) -> Example | None:
         """The Example in a row of `FIELDS`, or None with its faults noted.
 
         `question` and `answers` (text or a list of texts) are required; an unanswerable question
@@ -43,7 +45,9 @@ class ExampleReader:
         before = len(self.faults)
         for key in row:
             if key not in FIELDS:
-                self.faults.add(f'{place}: unknown key "{key}"{did_you_mean(str(key), FIELDS)}')
+                self.faults.add(
+                    f'{place}: unknown key "{key}"{did_you_mean(str(key), (*FIELDS, *FORMS))}'
+                )
         question = self._text(row, "question", place)
         kind = self._text(row, "kind", place)
         name = self._text(row, "id", place)
@@ -62,7 +66,10 @@ class ExampleReader:
             )
         if len(self.faults) > before or not question:
             return None
-        made = self._claim(name, place, [question, list(answers)])
+        content: list[Any] = [question, list(answers)]
+        if history:
+            content.append([turn.plain() for turn in history])
+        made = self._claim(name, place, content)
         if made is None:
             return None
         return Example(
@@ -74,6 +81,7 @@ class ExampleReader:
             evidence=evidence,
             group=group,
             format=pattern,
+            history=history,
         )
 
     def _claim(self, name: str | None, place: str, content: list[Any]) -> str | None:
@@ -137,8 +145,9 @@ def split_examples(
 ) -> dict[Split, tuple[Example, ...]]:
     """Divide examples into train, validation and test by a hash, the same on every machine.
 
-    Hashed is the `group` where there is one, else the id; equal questions (`normalised`) share
-    the id of the first of them, so that none is on both sides. Adding examples moves no other.
+    Hashed is the `group` where there is one, else the id. Equal and nearly equal questions
+    (`first_of_its_kind`) go by the first of them, so that none is on both sides. Adding examples
+    moves no other, but those that are nearly equal to two.
     A file so small that chance leaves the test empty gives it the group of the highest hash.
 
     Raises `TaskError` unless `shares` are three numbers from 0 to 1 that sum to 1, the last > 0.
@@ -153,11 +162,11 @@ def split_examples(
             f"the shares of train, validation and test must be three numbers from 0 to 1 that sum "
             f"to 1, with some left for the test; got {', '.join(map(str, shares))}"
         )
-    first: dict[str, str] = {}
-    placed: list[tuple[float, Example]] = []
-    for example in examples:
-        key = first.setdefault(normalised(example.question), example.group or example.id)
-        placed.append((_fraction(example.group or key), example))
+    given = list(examples)
+    placed = [
+        (_fraction(first.group or first.id), example)
+        for first, example in zip(first_of_its_kind(given), given, strict=True)
+    ]
     until_validation, until_test = shares[0], shares[0] + shares[1]
     if placed and all(at < until_test for at, _ in placed):
         until_test = max(at for at, _ in placed)
@@ -172,33 +181,3 @@ def split_examples(
 def _fraction(key: str) -> float:
     """A number in [0, 1) from the SHA-256 of a text: its first 52 bits, exact in a float."""
     return int(hashlib.sha256(key.encode()).hexdigest()[:13], 16) / 16**13
-
-
-_MEANT = frozenset("#%&@*/")
-"""Punctuation that tells questions apart (C and C#, 5 and 5%), kept by `normalised`."""
-
-
-def normalised(question: str) -> str:
-    """A question without case, punctuation and spacing, for telling whether two are the same."""
-    folded = unicodedata.normalize("NFKC", question).casefold()
-    plain = "".join(
-        " " if unicodedata.category(mark).startswith("P") and mark not in _MEANT else mark
-        for mark in folded
-    )
-    return " ".join(plain.split()) or folded.strip()
-
-
-def check_overlap(task: Task) -> list[tuple[str, str]]:
-    """Pairs (test id, train or validation id) whose questions are the same.
-
-    The same means equal after `normalised`: case, punctuation and spacing do not count. An empty
-    list is what a fair comparison needs; what to do otherwise is the caller's decision.
-    """
-    learnt: dict[str, list[str]] = {}
-    for example in (*task.train, *task.validation):
-        learnt.setdefault(normalised(example.question), []).append(example.id)
-    return [
-        (example.id, other)
-        for example in task.test
-        for other in learnt.get(normalised(example.question), ())
-    ]

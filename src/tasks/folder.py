@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import TaskError, did_you_mean
+from .chats import read_examples
 from .documents import RESULTS_FOLDER, read_documents
 from .examples import ExampleReader
 from .faults import Faults
@@ -171,8 +172,8 @@ def _read(folder: Path, manifest: Manifest, faults: Faults, base: Task | None = 
 
 def read_split(path: Path, reader: ExampleReader) -> tuple[Example, ...]:
     """The Examples of one JSON-lines file, its faults noted."""
-    found = (reader.read(row, place) for place, row in read_json_rows(path, reader.faults))
-    return tuple(example for example in found if example is not None)
+    rows = read_json_rows(path, reader.faults)
+    return tuple(example for place, row in rows for example in read_examples(row, place, reader))
 
 
 def check_evidence(

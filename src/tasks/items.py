@@ -22,7 +22,8 @@ def item_of(example: Example, text: str, task: Task, passages: Sequence[str] = (
         kind=example.kind,
         tags=example.tags,
         evidence=example.evidence,
-        group=example.group,
+        # The turns of one chat share a group and ask different things: only the first has it here.
+        group=None if example.history else example.group,
         answerable=answerable,
         format=example.format,
         passages=tuple(passages),

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..errors import TaskError, did_you_mean
 from ..files import shipped_folder
-from .examples import SHARES, ExampleReader, check_overlap, split_examples
+from .examples import SHARES, ExampleReader, split_examples
 from .faults import Faults
 from .folder import MANIFEST, load_folder, load_revision
 from .hub import PREFIX, read_hub
+from .overlap import check_overlap
 from .squad import read_squad
 from .tables import Table, check_columns, read_table
 from .task import Document, Example, Split, Task

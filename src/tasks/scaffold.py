@@ -14,7 +14,7 @@ from .examples import ExampleReader, split_examples
 from .faults import Faults
 from .folder import MANIFEST, check_evidence
 from .tables import read_table
-from .task import REFUSAL, Document, Example, Split
+from .task import REFUSAL, Document, Example, Split, Turn
 
 QUESTIONS_FILE = "questions.csv"
 RECIPE_FILE = "recipe.yaml"
@@ -135,12 +135,18 @@ def _questions(path: Path, reader: ExampleReader) -> tuple[Example, ...]:
 
 
 def _row(example: Example) -> dict[str, object]:
-    """An example without what it leaves at its usual value."""
+    """An example without what it leaves at its usual value; one of a chat as a conversation."""
     usual = Example(id="", question="", answers=()).plain()
+    row = example.plain()
+    if example.history:
+        del row["history"], row["question"], row["answers"]
+        asked = [*example.history, Turn(role="user", text=example.question)]
+        row["prompt"] = [{"role": turn.role, "content": turn.text} for turn in asked]
+        row["completion"] = [{"role": "assistant", "content": example.answers[0]}]
     return {
         key: value
-        for key, value in example.plain().items()
-        if key in ("id", "question", "answers") or value != usual[key]
+        for key, value in row.items()
+        if key in ("id", "question", "answers") or value != usual.get(key)
     }
 
 

@@ -13,12 +13,14 @@ from typing import Any
 from ..errors import StorageError, TaskError, did_you_mean
 from ..files import read_text
 from ..values import digest
-from .examples import FIELDS, UNANSWERABLE, ExampleReader
+from .chats import read_examples
+from .examples import FIELDS, FORMS, UNANSWERABLE, ExampleReader
 from .faults import Faults
 from .task import Document, Example
 
-COLUMNS = (*FIELDS, "context")
+COLUMNS = (*FIELDS, *FORMS, "context")
 """What a column of a table can be mapped to; `context` is the passage a question is about."""
+_FORMS = (("question", "answers"), ("messages",), ("prompt", "completion"))
 LISTS = ("answers", "tags", "evidence")
 SEPARATOR = "|"
 """Between several answers, tags or documents in one CSV cell."""
@@ -136,7 +138,7 @@ def read_rows(
         if strict and "answer" in ours and "answers" not in ours:
             ours["answers"] = ours.pop("answer")
         if not strict:
-            ours = {key: _plain(value) for key, value in ours.items()}
+            ours = {key: value if key in FORMS else _plain(value) for key, value in ours.items()}
         if separated:
             for key in LISTS:
                 # With a mapping the file is somebody else's: its answers are taken whole.
@@ -151,9 +153,7 @@ def read_rows(
             ours["evidence"] = [*(ours["evidence"] or ()), document.id]
             if ours.get("answers") == [] and ours.get("kind") is None:
                 ours["kind"] = UNANSWERABLE
-        example = reader.read(ours, place)
-        if example is not None:
-            table.examples.append(example)
+        table.examples += read_examples(ours, place, reader)
     return table
 
 
@@ -174,10 +174,15 @@ def _resolve(mapping: dict[str, str], row: Mapping[str, Any], where: str) -> dic
         mapping = {key: key for key in COLUMNS if key in row}
         if "answer" in row and "answers" not in row:
             mapping["answers"] = "answer"
+        # Data sets hold their rows in several forms at once; the first of these is read.
+        form = next((form for form in _FORMS if all(key in mapping for key in form)), ())
+        if form:
+            others = {key for other in _FORMS for key in other} - {*form}
+            mapping = {key: name for key, name in mapping.items() if key not in others}
     for key, name in mapping.items():
         if name not in row:
             raise TaskError(f'{where}: no column "{name}" for {key}{did_you_mean(name, row)}')
-    for key in ("question", "answers"):
+    for key in ("question", "answers") if not any(key in mapping for key in FORMS) else ():
         if key not in mapping:
             raise TaskError(
                 f"{where}: which column holds {key}? There are {', '.join(map(str, row))}; say it "

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import field_validator
+
 from ..values import Value, digest
 from .hierarchy import Entity
 
@@ -14,12 +16,20 @@ REFUSAL = "I do not know."
 """The answer expected to an unanswerable question where a task names none."""
 
 
+class Turn(Value):
+    """What one side said in a chat."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
 class Example(Value):
     """One question with its accepted answers, the first being canonical.
 
     `evidence` names the documents an answer follows from; `group` is shared by rewordings of one
-    question; `kind` and `tags` divide the report; `format` is a regular expression that the whole
-    answer must match.
+    question, and by the turns of one chat; `kind` and `tags` divide the report; `format` is a
+    regular expression that the whole answer must match. `history` are the turns of a chat before
+    the question, user and assistant by turns.
     """
 
     id: str
@@ -30,13 +40,24 @@ class Example(Value):
     evidence: tuple[str, ...] = ()
     group: str | None = None
     format: str | None = None
+    history: tuple[Turn, ...] = ()
+
+    @field_validator("history")
+    @classmethod
+    def _by_turns(cls, history: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        if [turn.role for turn in history] != ["user", "assistant"] * (len(history) // 2):
+            raise ValueError("history: user and assistant by turns, the user first")
+        return history
 
     def plain(self) -> dict[str, Any]:
-        """As JSON types; `format` only where there is one, so that digests stay as they were."""
+        """As JSON types; `format` and `history` only where there is one, so that digests stay as
+        they were."""
         content = super().plain()
-        if self.format is None:
-            del content["format"]
-        return content
+        return {
+            key: value
+            for key, value in content.items()
+            if value or key not in ("format", "history")
+        }
 
 
 class Document(Value):

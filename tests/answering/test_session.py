@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from wattune import job
 from wattune.answering.session import Session
 from wattune.endpoint_ref import EndpointRef
 from wattune.errors import ModelError
@@ -84,5 +83,5 @@ def test_weights_that_changed_are_not_answered_with(
 
 def test_a_hub_model_is_named_with_its_commit(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = ResolvedModel(name="org/name", revision="abc123", folder=tiny, source="hub")
-    monkeypatch.setattr(job, "resolve", lambda *_, **__: found)
+    monkeypatch.setattr("wattune.artefact.loading.resolve", lambda *_, **__: found)
     assert load_system("org/name").model.name == "org/name@abc123"

@@ -193,7 +193,7 @@ def test_ctrl_c_says_what_is_kept_and_exits_130(
 def test_a_run_that_crashes_is_a_row_and_debug_shows_where(
     wattune: Wattune, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def crash(*_: object) -> NoReturn:
+    def crash(*_: object, **__: object) -> NoReturn:
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr("wattune.answering.session.Session.answer", crash)
@@ -287,11 +287,11 @@ def test_ask_shows_every_system_with_passages_and_joules(
     assert "run its recipe again" in " ".join(pruned.out.split())
 
 
-def test_several_processes_are_refused(
+def test_a_half_told_launch_is_refused(
     wattune: Wattune, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    refused(wattune("run", recipe), "launch with --num_processes 1")
+    refused(wattune("run", recipe), "start them with torchrun or accelerate launch")
 
 
 def test_init_makes_a_task_that_validates(

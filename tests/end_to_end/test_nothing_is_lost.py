@@ -60,7 +60,7 @@ class Comparison:
             assert all("scores" in json.loads(line) for line in lines)
             found[path.name] = path.read_bytes()
         for stage in (self.cache / "stages").glob("*"):
-            if stage.is_dir() and stage.suffix != ".partial":
+            if stage.is_dir() and stage.suffix not in (".partial", ".unfinished"):
                 assert (stage / "stage.json").is_file(), f"{stage} looks finished and is not"
         if self.runs.is_dir():
             load_ledger(self.runs)

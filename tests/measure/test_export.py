@@ -28,6 +28,8 @@ from wattune.measure.record import (
     Carbon,
     Energy,
     Footprint,
+    General,
+    GeneralKind,
     Money,
     Phase,
     Record,
@@ -92,6 +94,16 @@ FULL = Record(
     work={"answer": Work(tokens_in=30, tokens_out=6, tokens_reused=4)},
     batch=batch_of(3, 2.0),
     realtime=realtime_of(2, 30.0, [1.0, 2.0], []),
+    general=General(
+        questions=4,
+        set="bb",
+        before=Score(value=0.75, low=0.25, high=1.0, n=4),
+        after=Score(value=0.5, low=0.0, high=1.0, n=4),
+        change=Score(value=-0.25, low=-0.75, high=0.0, n=4),
+        by_kind={"fact": GeneralKind(questions=4, before=0.75, after=0.5)},
+        scores_before=(1.0, 1.0, 0.0, 1.0),
+        scores_after=(1.0, 1.0, 0.0, 0.0),
+    ),
     carbon=Carbon(
         place="FRA", intensity_g_per_kwh=56.0, source="a table", year=2023, pue=1.5, pue_source="x"
     ),
@@ -130,6 +142,13 @@ def test_units_stand_in_the_columns() -> None:
         "realtime_questions": 2,
         "realtime_latency_p50_s": 1.5,
         "realtime_energy_j_per_answer": 15.0,
+        "general_questions": 4,
+        "general_before": 0.75,
+        "general_after_high": 1.0,
+        "general_change": -0.25,
+        "general_change_low": -0.75,
+        "general_change_high": 0.0,
+        "general_by_kind_fact_after": 0.5,
         "outcomes_correct": 2,
         "token_f1": 0.5,
         "token_f1_low": 0.4,
@@ -152,7 +171,7 @@ def test_every_figure_of_a_record_has_a_column() -> None:
     """Each number in the JSON, wherever it stands, is in the row; but in lists and by question."""
     columns = set(to_frame([FULL]).columns)
     hidden = {"recipe", "system", "task", "stages", "scores", "quality_by", "environment", "notes"}
-    hidden |= {"latency_s", "first_token_s"}
+    hidden |= {"latency_s", "first_token_s", "scores_before", "scores_after"}
 
     def check(value: Any, path: tuple[str, ...]) -> None:
         for name, inner in value.items():

@@ -199,6 +199,14 @@ def test_a_run_of_schema_2_that_asked_nothing_alone_or_failed() -> None:
     assert (found.batch, found.realtime) == (None, None)
 
 
+def test_schema_3_asked_no_general_questions() -> None:
+    content = {**migrate(version_1()), "schema_version": 3}
+    del content["general"]
+    after = migrate(content)
+    assert (after["schema_version"], after["general"]) == (SCHEMA_VERSION, None)
+    Record.model_validate(after)
+
+
 def test_the_content_given_is_left_as_it_is() -> None:
     content = version_1()
     before = copy.deepcopy(content)

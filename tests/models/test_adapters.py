@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from wattune.errors import CannotRun, ModelError
 from wattune.models.local import LocalModel
@@ -90,15 +91,23 @@ def test_adapters_are_applied_one_after_another(tiny: Path, tmp_path: Path) -> N
         assert torch.allclose(logits(model), plain(torch.tensor([[3, 40, 41, 42]])).logits)
 
 
-def test_merging_happens_before_the_cast(tiny: Path, tmp_path: Path) -> None:
+def test_merging_happens_in_float32_over_the_weights_that_answer(
+    tiny: Path, tmp_path: Path
+) -> None:
     save_adapter(tiny, tmp_path / "lora", lora())
-    options: dict[str, Any] = {"adapters": [tmp_path / "lora"], "device": "cpu"}
-    with (
-        LocalModel.open(tiny, dtype="float32", **options) as whole,
-        LocalModel.open(tiny, dtype="bfloat16", **options) as cast,
-    ):
-        pairs = zip(whole.model.parameters(), cast.model.parameters(), strict=True)
-        assert all(torch.equal(a.to(torch.bfloat16), b) for a, b in pairs)
+    with LocalModel.open(tiny, dtype="bfloat16", device="cpu") as base:
+        rounded = {name: weight.float() for name, weight in base.model.named_parameters()}
+    with safe_open(tmp_path / "lora" / "adapter_model.safetensors", framework="pt") as stored:
+        factors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    for name, down in factors.items():
+        if "lora_A" in name:
+            at = name.removeprefix("base_model.model.").replace("lora_A.", "")
+            rounded[at] += factors[name.replace("lora_A", "lora_B")] @ down * 2.0  # 8 / 4
+    with LocalModel.open(
+        tiny, adapters=[tmp_path / "lora"], dtype="bfloat16", device="cpu"
+    ) as merged:
+        for name, weight in merged.model.named_parameters():
+            assert torch.equal(weight, rounded[name].to(torch.bfloat16)), name
 
 
 def test_prompt_tuning_stays_wrapped_and_batches_equal_one_by_one(

@@ -145,7 +145,6 @@ def test_memory_is_asked_before_loading(tiny: Path) -> None:
         LocalModel.open(tiny, dtype="float32", available_bytes=1000)
     half = required_memory_bytes(tiny, "bfloat16", batch_tokens=0)
     assert required_memory_bytes(tiny, "float32", batch_tokens=0) == 2 * half
-    assert required_memory_bytes(tiny, "bfloat16", batch_tokens=0, merging=True) == 2 * half
     assert required_memory_bytes(tiny, "bfloat16") > half
 
 

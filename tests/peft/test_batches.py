@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from wattune.errors import CannotRun, InputError
-from wattune.peft.batches import IGNORED, AnswerCollator, TokenisedExample, columns, tokenise
+from wattune.peft.batches import (
+    IGNORED,
+    AnswerCollator,
+    TokenisedExample,
+    checked,
+    columns,
+    tokenise,
+)
 from wattune.peft.memory import MARGIN, fitting_batch, training_bytes
 
 CONFIG = SimpleNamespace(hidden_size=32, num_hidden_layers=2)
@@ -31,13 +38,22 @@ def test_an_answer_follows_its_prompt_and_ends_the_turn(tokenizer: Any) -> None:
 
 
 def test_an_example_that_is_too_long_is_named_with_both_lengths(tokenizer: Any) -> None:
-    with pytest.raises(InputError, match=r"example 2 has 13 tokens and max_length is 12; raise"):
-        tokenise([[5] * 4, [5] * 12], ["", ""], tokenizer, max_length=12)
+    asked = [[5] * 4, [5] * 12, [5] * 20]
+    said = r"2 of 3 training examples are longer than max_length \(12 tokens\); .* c, has 22; raise"
+    with pytest.raises(InputError, match=said):
+        tokenise(asked, ["a", "a", "a"], tokenizer, max_length=12, ids=["a", "b", "c"])
+
+
+def test_an_example_without_an_answer_is_refused_by_its_id(tokenizer: Any) -> None:
+    with pytest.raises(InputError, match="training example q2 has an empty answer"):
+        tokenise([[5], [6]], ["yes", " "], tokenizer, max_length=12, ids=["q1", "q2"])
+    with pytest.raises(InputError, match="validation example q3 has no answer token to predict"):
+        checked([TokenisedExample((5, 6), (), "q3")], 12, "validation")
 
 
 def test_labels_stand_on_the_answer_only_and_answers_end_in_one_column() -> None:
     examples = [TokenisedExample((5, 6, 7), (8, 1)), TokenisedExample((9,), (10, 11, 1))]
-    made = columns(examples)
+    made = columns([(one,) for one in examples])
     assert made["input_ids"] == [[5, 6, 7, 8, 1], [9, 10, 11, 1]]
     assert made["labels"] == [[IGNORED] * 3 + [8, 1], [IGNORED, 10, 11, 1]]
     rows = [{key: made[key][row] for key in made} for row in range(2)]

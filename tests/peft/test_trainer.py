@@ -13,8 +13,9 @@ import torch
 from wattune.errors import CannotRun, InputError
 from wattune.models.local import LocalModel
 from wattune.peft.adapters import LoraSettings, add_lora
+from wattune.peft.answer_trainer import answer_trainer
 from wattune.peft.batches import IGNORED, AnswerCollator, TokenisedExample, columns
-from wattune.peft.trainer import TrainingResult, TrainingSettings, _trainer_class, train
+from wattune.peft.trainer import TrainingResult, TrainingSettings, train
 
 EXAMPLES = [
     TokenisedExample((5, 6, 7, 8, 9, 10), (40, 41, 1)),
@@ -58,10 +59,10 @@ def by_hand(model: Any, examples: list[TokenisedExample]) -> float:
 
 @pytest.mark.parametrize("given", [True, False])
 def test_the_loss_is_plain_cross_entropy_on_the_answers(opened: Any, given: bool) -> None:
-    made = columns(EXAMPLES)
+    made = columns([(one,) for one in EXAMPLES])
     rows = [{key: made[key][row] for key in made} for row in range(len(EXAMPLES))]
     batch = AnswerCollator(opened.tokenizer.pad_token_id)(rows)
-    trainer = object.__new__(_trainer_class())
+    trainer = object.__new__(answer_trainer())
     trainer.args = type("Args", (), {"average_tokens_across_devices": False})()
     scored = (batch["labels"] != IGNORED).sum() if given else None
     with torch.inference_mode():
@@ -121,14 +122,16 @@ def test_lora_trains_the_adapter_and_leaves_the_base_alone(opened: Any, tmp_path
 
 def test_target_modules_that_are_not_there_are_named(opened: Any) -> None:
     settings = LoraSettings(target_modules=("q_prj",))
-    with pytest.raises(InputError, match='no linear layer "q_prj"; did you mean "q_proj"'):
+    with pytest.raises(InputError, match='no layer "q_prj"; did you mean "q_proj"'):
         add_lora(opened.model, settings, seed=0)
 
 
 def test_a_loss_that_is_no_number_stops_the_training(opened: Any, tmp_path: Path) -> None:
     with torch.no_grad():
         opened.model.model.embed_tokens.weight[40] = math.nan
-    with pytest.raises(CannotRun, match=r"the training loss became nan at step 1; lower learning"):
+    with pytest.raises(
+        CannotRun, match=r"the training loss became nan at step 1; lower learning_rate"
+    ):
         run(opened, tmp_path, per_device_train_batch_size=4)
 
 

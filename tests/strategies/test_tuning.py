@@ -100,8 +100,11 @@ def test_training_examples_are_asked_as_the_incoming_system_would_ask(
     system = runner.builder.prepare(
         job(small, base, Prompt(instruction="Be brief.", question="Q: {question}"))
     )[0]
-    tokenizer, examples = TUNED[0]._examples(system, context)
-    assert len(examples) == 8
+    session = Session(system, runner.pool)
+    made = TUNED[0]._material(session, context)
+    tokenizer, examples = session.tokenizer, made.examples
+    assert len(examples) == len(made.validation) == 8
+    assert made.report["kept"] == 8
     prompt = tokenizer.decode(examples[0].prompt)
     assert "Be brief." in prompt
     assert f"Q: {small.train[0].question}" in prompt
@@ -116,14 +119,18 @@ def test_what_determines_a_training_is_its_key(small: Any, base: Any) -> None:
     lora = TUNED[0]
     first = key(small, lora)
     assert key(replace(small, documents=(), hierarchy=None, test=small.test[:2]), lora) == first
+    unjudged = lora.model_copy(update={"eval_strategy": "no"})
+    assert key(replace(small, validation=()), unjudged) == key(small, unjudged)
     others = [
         key(replace(small, train=small.train[:6]), lora),
+        key(replace(small, validation=()), lora),
+        key(small, unjudged),
         key(small, lora, seed=1),
         key(small, lora.model_copy(update={"r": 2})),
         key(small, lora, system=base.model_copy(update={"refusal": "No."})),
         key(small, TUNED[1]),
     ]
-    assert len({first, *others}) == 6
+    assert len({first, *others}) == 8
 
 
 def test_tuning_without_examples_or_memory_cannot_run(
@@ -131,7 +138,7 @@ def test_tuning_without_examples_or_memory_cannot_run(
 ) -> None:
     with pytest.raises(CannotRun, match="lora needs training examples and the task has none"):
         runner.builder.prepare(job(replace(small, train=()), base, TUNED[0]))
-    monkeypatch.setattr("wattune.strategies.tuning.available_memory_bytes", lambda: 1000)
+    monkeypatch.setattr("wattune.peft.attempt.available_memory_bytes", lambda: 1000)
     with pytest.raises(CannotRun, match=r"training needs about 0\.0 GB and 0\.0 GB is free"):
         runner.builder.prepare(job(small, base, TUNED[1]))
     assert not list(runner.stages.root.glob("*.partial"))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from wattune.errors import TaskError
-from wattune.tasks.examples import check_overlap
 from wattune.tasks.folder import load_folder, load_revision
 from wattune.tasks.load import load_task
+from wattune.tasks.overlap import check_overlap
 from wattune.tasks.task import REFUSAL
 
 

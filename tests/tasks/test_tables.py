@@ -11,8 +11,9 @@ import pytest
 
 from wattune.errors import TaskError
 from wattune.tasks import load
-from wattune.tasks.examples import check_overlap, split_examples
+from wattune.tasks.examples import split_examples
 from wattune.tasks.load import load_task
+from wattune.tasks.overlap import check_overlap
 from wattune.tasks.task import Example, Task
 
 XQUAD = Path(__file__).resolve().parents[3] / "shared" / "data" / "xquad" / "xquad.en.json"

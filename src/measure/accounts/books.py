@@ -63,6 +63,17 @@ class Books:
             return self._with(record, record.carbon, "")
         return self.entered(record)
 
+    def intensity_now(self) -> Carbon | None:
+        """The grid's mean over the last hour, of which the newest figures are known.
+
+        None without a provider that knows the hour, and where it has no figure.
+        """
+        if not self._timed:
+            return None
+        end = datetime.datetime.now(datetime.UTC)
+        carbon = self._source.over(end - datetime.timedelta(hours=1), end).carbon
+        return None if carbon is None or carbon.fallback else carbon
+
     def _with(self, record: Record, carbon: Carbon | None, reason: str) -> Record:
         footprint = footprint_of(record, self.accounting, carbon, self._report)
         if reason:
