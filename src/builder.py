@@ -161,8 +161,7 @@ class Builder:
         # What was carried holds what replies first cost, and those that earlier attempts asked for.
         whole = bill_of([recalled.added_to(measured)])
         bill = whole if effort.carried is None else effort.carried + spent
-        works = ranks.each(lambda: self.pool.work_since(mark))
-        work = sum(works, recalled.work)
+        work = self.pool.work_of_all(mark, ranks) + recalled.work
         manifest = ranks.same(
             lambda: self.stages.finish(
                 partial,
@@ -171,12 +170,7 @@ class Builder:
                     strategy=strategy.type,
                     inputs=inputs,
                     bill=bill,
-                    work=work.model_copy(
-                        update={
-                            "bytes_stored": folder_bytes(partial),
-                            "bytes_transferred": works[0].bytes_transferred,
-                        }
-                    ),
+                    work=work.model_copy(update={"bytes_stored": folder_bytes(partial)}),
                     peak_memory_bytes=result.peak_memory_bytes,
                     details=details,
                     created_at=now(),

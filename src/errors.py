@@ -6,6 +6,7 @@
     │   ├── TaskError             a task folder, a data file, an example
     │   ├── ModelError            a model name, its weights, its source
     │   └── StorageError          a disk that is full, a folder that cannot be written
+    ├── ProcessLost               another process of this launch is gone, so this one ends too
     ├── CannotRun                 this run cannot be done here; a comparison skips it and goes on
     └── ConstraintNotMet          nothing satisfies what was asked for
 
@@ -44,6 +45,10 @@ class ModelError(InputError):
 
 class StorageError(InputError):
     """A file or folder cannot be written or read."""
+
+
+class ProcessLost(WattuneError):
+    """Another process of this launch is gone, so this one ends too."""
 
 
 class CannotRun(WattuneError):

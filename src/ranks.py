@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from .errors import InputError, WattuneError
+from .errors import InputError, ProcessLost, WattuneError
 from .measure.processes import Launch, launch
 
 T = TypeVar("T")
@@ -33,10 +33,6 @@ PATIENT = datetime.timedelta(days=1)
 """How long one process waits for another: an index may take hours, and death is noticed anyway."""
 IMPATIENT = datetime.timedelta(minutes=2)
 """How long a process that failed `together` waits for the others to fail as well."""
-
-
-class ProcessLost(WattuneError):
-    """Another process of this launch is gone, so this one ends too."""
 
 
 class Ranks:

@@ -14,7 +14,7 @@ from .answering.pool import Pool
 from .answering.responses import ResponseCache
 from .answering.session import Session
 from .builder import Builder, bill_of, now
-from .errors import StorageError, WattuneError
+from .errors import ProcessLost, StorageError, WattuneError
 from .files import cache_folder, storage
 from .forgetting import forgetting
 from .holds import Hold, no_hold
@@ -32,7 +32,7 @@ from .measure.serving import Realtime, batch_of, realtime_of
 from .measure.store import find_record, write_record
 from .measure.work import NO_WORK
 from .models.served import plain_counts
-from .ranks import ProcessLost, Ranks
+from .ranks import Ranks
 from .scoring import ask_chat_model, reference_scores, score_answers
 from .stages import StageStore
 from .strategies import Progress

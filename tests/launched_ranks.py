@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import wattune.ranks
-from wattune.errors import CannotRun
-from wattune.ranks import ProcessLost, Ranks, joined
+from wattune.errors import CannotRun, ProcessLost
+from wattune.ranks import Ranks, joined
 
 
 def agreed(ranks: Ranks) -> dict[str, Any]:

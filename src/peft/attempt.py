@@ -227,7 +227,7 @@ class Training:
         return TrainingResult(
             steps=steps,
             examples=examples,
-            tokens=done.tokens,
+            tokens=sum(joined().each(lambda: done.tokens)),
             trainable_parameters=self.trained,
             final_loss=sum(loss for _, loss in last) / len(last),
             losses=losses,

@@ -70,8 +70,8 @@ class TrainingResult(Value):
     Losses are nats per answer token, each with its step; `final_loss` is the mean of the last tenth
     of `losses`. `energy_curve` are the joules of the whole stage up to each step. `tally` are the
     forward and backward passes of this process, `validation_tally` its forward passes on validation
-    examples, and `tokens` the training tokens it read. The batch figures are those really used.
-    `notes` are sentences for a person: what went otherwise than asked.
+    examples; `tokens` are the training tokens that all processes read. The batch figures are those
+    really used. `notes` are sentences for a person: what went otherwise than asked.
     """
 
     steps: int
