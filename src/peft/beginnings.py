@@ -6,7 +6,8 @@
 
 What a token sees lies before it, so equal beginnings have equal activations in all rows, and the
 gradients of the rows add up in the one copy. Loss and gradients are those of the plain way but for
-the order in which floats are added.
+the order in which floats are added. (In tallies a beginning counts as if gradients flowed back
+through all of it; through the last layer only those of its keys and values do.)
 """
 
 from __future__ import annotations

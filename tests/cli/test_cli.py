@@ -49,7 +49,7 @@ def nothing_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("realtime_questions", "latency_questions", ["duo.yaml:4", 'did you mean "realtime_quest']),
+        ("realtime_questions", "realtime_question", ["duo.yaml:4", 'did you mean "realtime_quest']),
         ("shots: 2", "shot: 2", ["duo.yaml:9", 'unknown key "prompt.shot"; did you mean "shots"']),
         ("shots: 2", "shots: two", ["duo.yaml:9", '"prompt.shots": input should be a valid int']),
         ("few-shot: [", "few-shot: [[", ["duo.yaml:10:1: broken YAML"]),

@@ -70,8 +70,10 @@ def test_two_processes_train_as_one(launched: dict[str, Path]) -> None:
                 [loss for _, loss in one[curve]], rel=SAME
             )
         assert rank["result"]["resumed_from_step"] == 3
-    # Each counts its own work; together they did no more.
-    assert sum(rank["result"]["tokens"] for rank in both) == one["tokens"]
+    assert all(rank["result"]["tokens"] == one["tokens"] for rank in both)
+    # Each tallies its own work; together they did no more.
+    read = [rank["result"]["tally"]["tokens_in"] for rank in both]
+    assert sum(read) == one["tally"]["tokens_in"]
     assert sum(rank["result"]["tally"]["passes"] for rank in both) == one["tally"]["passes"]
     assert both[0]["kept"] == [["LlamaForCausalLM", False]]
     assert both[1]["kept"] == []
