@@ -16,7 +16,7 @@ BATCH = 8
 SEED = 0
 RATES = {"lora": 2e-3, "full": 1e-4}
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "lora_dropout": 0.0}
-COUNTS = {"short": 240, "long": 64}
+COUNTS = {"short": 240, "long": 40}
 """Training examples of a case: a minute or two of the slower peer on two cores."""
 
 Pair = tuple[Sequence[Message], str]

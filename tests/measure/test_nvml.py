@@ -467,3 +467,4 @@ def test_a_phase_holds_what_the_counter_moved_between_its_ends(install: Install)
     assert part.detail
     assert described["components"]["gpu"]["domains"] == ["GPU 0"]
     assert described["gpus"] == ["A100"]
+    assert described["gpu_power_caps_w"] == [400.0]

@@ -92,7 +92,7 @@ def _ram_watts(part: Any) -> float:
 
 
 def description_of(tracker: Any) -> dict[str, Any]:
-    """The metered hardware in plain JSON: names, modes, rated power in watts.
+    """The metered hardware in plain JSON: names, modes, rated power and power caps in watts.
 
     ``components`` holds for each component its mode, its rated power with source, and the
     counters that are in its figure.
@@ -113,6 +113,8 @@ def description_of(tracker: Any) -> dict[str, Any]:
             modes["ram"] = ("constant", [])
         elif kind == "GPU":
             described["gpus"] = [device._gpu_name for device in _devices(part)]
+            caps = [getattr(device, "_power_limit", None) for device in _devices(part)]
+            described["gpu_power_caps_w"] = [None if cap is None else float(cap) for cap in caps]
             modes["gpu"] = ("nvml or amdsmi", domains_of(part))
         elif kind in ("Raspberry", "AppleSiliconChip"):
             name = str(part.chip_part).lower()
