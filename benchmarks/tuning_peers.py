@@ -70,14 +70,14 @@ def by_wattune(case: Case, method: str, precision: str, folder: Path) -> Trained
     from wattune.measure.work import Tally
     from wattune.models.account import Account
     from wattune.models.chat import chat_ids
-    from wattune.peft.adapters import LoraSettings, add_lora
+    from wattune.peft.adapters import LoraSettings, add_adapter
     from wattune.peft.batches import tokenise
     from wattune.peft.trainer import TrainingSettings, train
 
     bf16 = precision == "bfloat16"
     model = load_weights(folder, "bfloat16" if bf16 and method == "lora" else "float32")
     if method == "lora":
-        model = add_lora(model, LoraSettings(**LORA), seed=SEED)
+        model = add_adapter(model, LoraSettings(**LORA).config(), seed=SEED)
     tokenizer = open_tokenizer(folder)
     prompts = [chat_ids(tokenizer, prompt, add_generation_prompt=True) for prompt, _ in case.train]
     examples = tokenise(prompts, [answer for _, answer in case.train], tokenizer, 1024)

@@ -47,6 +47,7 @@ class Builder:
     ) -> None:
         self.meter, self.pool, self.stages, self.progress = meter, pool, stages, progress
         self.hold, self.ranks = hold, ranks or Ranks()
+        self.within: dict[str, Phase] = {}  # openings that are in the bill of a stage
 
     def prepare(self, job: Job) -> tuple[System, list[StageRecord]]:
         """Fold the job's strategies over its system, building the stages that are missing."""
@@ -139,6 +140,7 @@ class Builder:
         strategy.warm_up(system, ctx)
         release_memory()
         mark = self.pool.mark()
+        opened = dict(self.pool.loads)
         with self.meter.phase("prepare") as phase:
             effort = self._effort(key, phase, mark, ranks)
             given = replace(ctx, workdir=partial, details=details, effort=effort)
@@ -148,6 +150,7 @@ class Builder:
                     strategy.build(system, given)
 
             ranks.together(build)
+        self.within |= {k: p for k, p in self.pool.loads.items() if opened.get(k) is not p}
         result = phase.result
         if ranks.size > 1:
             result = gather_phases({"prepare": result})["prepare"]

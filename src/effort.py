@@ -86,9 +86,8 @@ class Effort:
     def lost(self) -> Bill:
         """What earlier attempts spent, all together, that did not lead to this result."""
         earlier = self._earlier
-        if self._carried is None:
-            return earlier.spent
-        return _less(earlier.spent + earlier.recalled, self._carried)
+        led = self._first_cost() if self._carried is None else self._carried
+        return _less(earlier.spent + earlier.recalled, led)
 
     def note(self) -> None:
         """Write down what was spent by now, once a second at most; to be called often.
@@ -100,7 +99,7 @@ class Effort:
         noted = Noted(
             attempts=self.attempts,
             spent=self._earlier.spent + self._so_far(),
-            recalled=self._first_cost() if self._carried is None else self._earlier.recalled,
+            recalled=self._earlier.recalled if self._earlier.attempts else self._first_cost(),
         )
         with contextlib.suppress(StorageError, OSError):
             write_text(self.folder / NOTE, noted.model_dump_json(indent=2) + "\n")

@@ -22,10 +22,10 @@ from .errors import CannotRun, InputError, StorageError
 from .files import read_json_lines, write_json_lines
 from .machine import machine, software
 from .measure.general import GeneralQuestion, HowMany, general_of, general_questions, set_digest
-from .measure.meter import Meter, add_phases
+from .measure.meter import add_phases
 from .measure.record import General, Phase
 from .prompt import PromptTemplate
-from .stages import StageManifest, StageRef, StageStore
+from .stages import StageManifest, StageRef
 from .strategies import Progress
 from .strategies.base import no_progress
 from .system import Decoding, LocalSystem, System
@@ -55,8 +55,6 @@ def forgetting(
     *,
     count: HowMany,
     pool: Pool,
-    stages: StageStore,
-    meter: Meter,
     progress: Progress = no_progress,
 ) -> Forgetting:
     """How many general questions the weights of `system` and of `base` get right.
@@ -71,7 +69,7 @@ def forgetting(
         return Forgetting()
     if system.weights_key() == base.weights_key():
         return Forgetting()
-    asker = _Asker(chosen, pool, stages, meter, progress)
+    asker = _Asker(chosen, pool, progress)
     flags: tuple[str, ...] = ()
     general = None
     try:
@@ -90,8 +88,6 @@ class _Asker:
 
     questions: Sequence[GeneralQuestion]
     pool: Pool
-    stages: StageStore
-    meter: Meter
     progress: Progress
     phases: list[Phase] = field(default_factory=list)
 
@@ -108,7 +104,7 @@ class _Asker:
             "software": software(),
         }
         key = digest(inputs)
-        with self.stages.building(key) as partial:
+        with self.pool.stages.building(key) as partial:
             if partial is not None:
                 write_json_lines(partial / ANSWERS, self._ask(neutral))
                 manifest = StageManifest(
@@ -118,14 +114,16 @@ class _Asker:
                     bill=bill_of(self.phases[-1:]),
                     created_at=now(),
                 )
-                self.stages.finish(partial, manifest)
-        rows = read_json_lines(self.stages.folder(StageRef(key=key)) / ANSWERS)
-        return [bool(row["right"]) for _, row in rows]
+                self.pool.stages.finish(partial, manifest)
+        rows = read_json_lines(self.pool.stages.folder(StageRef(key=key)) / ANSWERS)
+        # Judged when read: a better rule needs no new answers.
+        told = zip(self.questions, rows, strict=True)
+        return [question.right(str(row["text"])) for question, (_, row) in told]
 
     def _ask(self, system: LocalSystem) -> list[dict[str, Any]]:
         """The answers, each with its question and whether it is right."""
         session = Session(system, self.pool).uncached()
-        with self.meter.phase("general") as metered:
+        with self.pool.meter.phase("general") as metered:
             answers = session.answer(
                 [question.question for question in self.questions],
                 lambda done, of: self.progress("general questions", done, of),
@@ -137,7 +135,6 @@ class _Asker:
                 "kind": question.kind,
                 "question": question.question,
                 "text": answer.text,
-                "right": question.right(answer.text),
             }
             for question, answer in zip(self.questions, answers, strict=True)
         ]

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from .artefact.loading import is_saved, load_saved, model_ref
 from .endpoint_ref import EndpointRef
-from .errors import TaskError
+from .errors import InputError, TaskError
 from .machine import hardware, machine, software
 from .measure.accounts.endpoint_energy import token_energy
 from .measure.environment import code_digest
@@ -149,6 +149,8 @@ def load_system(
         saved = load_saved(folder, base=base, say=say)
         given = {"refusal": refusal, "decoding": decoding}
         return saved.model_copy(update={k: v for k, v in given.items() if v is not None})
+    if base is not None:
+        raise InputError(f"base is for a saved system or an adapter, and {name} is neither")
     return LocalSystem(
         model=model_ref(name, say),
         refusal=refusal or REFUSAL,

@@ -76,10 +76,8 @@ class Runner:
         self.builder = Builder(meter, self.pool, self.stages, progress, hold, ranks)
 
     def run(self, job: Job) -> tuple[Record, bool]:
-        """The Record of a job, and whether it was found finished.
-
-        On other processes than the main one a record without its grams and money.
-        """
+        """The Record of a job, and whether it was found finished; without its grams and money on
+        other processes than the main one."""
         known = self.ranks.same(lambda: self._finished(job))
         if known is None:
             with self._claim(job):
@@ -170,7 +168,9 @@ class Runner:
         opened = gather_phases(self.pool.loads)
         loads = [opened[key] for key in self.pool.loads_of(system)]
         new_loads = [
-            opened[key] for key, p in self.pool.loads.items() if opened_before.get(key) is not p
+            opened[key]
+            for key, phase in self.pool.loads.items()
+            if opened_before.get(key) is not phase and self.builder.within.get(key) is not phase
         ]
         measured = self.pool.with_endpoints(gathered, mark)
         recalled = self.pool.recalled_since(mark)
@@ -180,24 +180,16 @@ class Runner:
             return self._blank(job, status="done"), []
         single, realtime = self._one_at_a_time(job, session.uncached(), examples)
         phases = {"load": add_phases(loads), "answer": answered}
-        if single is not None:
-            phases["realtime"] = single
         noise = noise_flags(answered) or (noise_flags(single) if single else ())
         with self.meter.phase("scoring") as scoring:
             scored, quality = score_answers(examples, answers, job.task, self._tools(job))
         forgot = forgetting(
-            system,
-            job.system,
-            count=job.general_questions,
-            pool=self.pool,
-            stages=self.stages,
-            meter=self.meter,
-            progress=self.progress,
+            system, job.system, count=job.general_questions, pool=self.pool, progress=self.progress
         )
-        if forgot.phase is not None:
-            phases["general"] = forgot.phase
-        spent = sum((bill.spent for bill in bills), bill_of(new_loads))
-        spent = spent + bill_of([phase for phase in (measured, single, forgot.phase) if phase])
+        beside = {"realtime": single, "general": forgot.phase}
+        phases |= {name: phase for name, phase in beside.items() if phase is not None}
+        now_spent = (measured, single, forgot.phase, *new_loads)
+        spent = sum((bill.spent for bill in bills), bill_of([p for p in now_spent if p]))
         blank = self._blank(job, status="done")
         record = blank.model_copy(
             update={

@@ -164,7 +164,10 @@ def point_jobs(
                 replace(
                     job,
                     name=name,
-                    recipe=resolved(name, recipe.settings, job.strategies, job.seed),
+                    recipe={
+                        **resolved(name, recipe.settings, job.strategies, job.seed),
+                        "decoding": job.system.decoding.plain(),
+                    },
                 )
                 for job in points[place].runs[run]
             ]

@@ -59,9 +59,7 @@ def with_weights(runner: Any, base: LocalSystem, folder: Path, *, scale: float) 
 
 
 def ask(runner: Any, system: Any, base: Any, count: Any = 8) -> Forgetting:
-    return forgetting(
-        system, base, count=count, pool=runner.pool, stages=runner.stages, meter=runner.meter
-    )
+    return forgetting(system, base, count=count, pool=runner.pool)
 
 
 def said(runner: Any, system: LocalSystem, question: str) -> str:

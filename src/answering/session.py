@@ -254,6 +254,10 @@ class Session:
         )
         return opened.model, dtype == "bfloat16"
 
+    def free(self) -> None:
+        """Free the weights in memory, before others are made."""
+        self._pool.drop_model()
+
     def book(self, model: Any, kind: Kind, tally: Tally) -> None:
         """Enter what `model` did outside of the pool, as it still stands, into the pool's work."""
         self._pool.accounts.append(Account(model, kind, tally))

@@ -177,11 +177,11 @@ def _task(record: Record) -> Iterator[str]:
     yield (
         f"Task **{task.get('name', '?')}** (version {task.get('version') or 'not given'}, "
         f"fingerprint `{task.get('fingerprint', '?')}`), evaluated on {task.get('questions', '?')} "
-        f"{task.get('split', '')} questions that no training saw."
+        f"{task.get('split', '')} questions"
         + (
-            " Some of them stand in the training data too."
+            "; some of them stand in the training data too."
             if "overlap_allowed" in record.flags
-            else ""
+            else " that no training saw."
         )
     )
     for stage in record.stages:

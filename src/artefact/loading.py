@@ -135,7 +135,9 @@ def _adopt(store: StageStore, source: Path, key: str, files: Mapping[str, SavedF
     if manifest is None or manifest.key != key:
         raise StorageError(f"{source / STAGE_MANIFEST}: not the manifest of stage {key}")
     content = {name: facts.sha256 for name, facts in files.items() if name not in NOT_CONTENT}
-    if store.manifest(key) is not None and not _holds(store.root / key, content):
+    # Only what was made here, and equally, keeps its key: else a folder from elsewhere would stand
+    # in for what later runs are to build, with the joules of another machine.
+    if store.manifest(key) is None or not _holds(store.root / key, content):
         key = digest({"stage": key, "content": content})
     with store.building(key) as partial:
         if partial is not None:

@@ -168,14 +168,17 @@ def check_files(folder: Path, saved: SavedSystem) -> None:
             )
         if Path(name).name == STAGE_MANIFEST and size > MOST_BYTES:
             raise StorageError(f"{folder / name} has {size:,} bytes; at most {MOST_BYTES:,}")
-    for stage in saved.stages:
-        for path in (folder / stage).rglob("*"):
-            name = path.relative_to(folder).as_posix()
-            if name not in saved.files and (path.is_symlink() or not path.is_dir()):
-                raise StorageError(
-                    f"{path} is not in {MANIFEST}: a stage holds what was saved and no more; "
-                    "remove it, or copy the folder again"
-                )
+    looked_at = [path for stage in saved.stages for path in (folder / stage).rglob("*")]
+    if saved.merged:  # the top is a model: a file more would change how it is opened
+        free = {MANIFEST, CARD}
+        looked_at += [p for p in folder.iterdir() if p.name not in free and p.name[0] != "."]
+    for path in looked_at:
+        name = path.relative_to(folder).as_posix()
+        if name not in saved.files and (path.is_symlink() or not path.is_dir()):
+            raise StorageError(
+                f"{path} is not in {MANIFEST}: here stands what was saved and no more; remove it, "
+                "or copy the folder again"
+            )
     for name, facts in saved.files.items():
         check_digest(folder / name, facts)
 

@@ -27,6 +27,16 @@ def _sum(of: Callable[[StageRecord], float | None]) -> Callable[[Record], float 
     return value
 
 
+def _sum_known(of: Callable[[StageRecord], float | None]) -> Callable[[Record], float | None]:
+    """A figure that not every training has, of those that have it; None where none does."""
+
+    def value(record: Record) -> float | None:
+        known = [figure for stage in trainings(record) if (figure := of(stage)) is not None]
+        return sum(known) if known else None
+
+    return value
+
+
 def _last(name: str) -> Callable[[Record], Any]:
     """A detail of the last training of a run: it made what answers."""
     return lambda record: next((s.details.get(name) for s in reversed(trainings(record))), None)
@@ -63,7 +73,7 @@ TRAINING = (
            optional=True),
     Column("at\nstep", "best_step", _last("best_step"), 0, optional=True),
     Column("Wh", "training_wh", _sum(_wh), 3),
-    Column("lost\nWh", "training_lost_wh", _sum(_lost_wh), 3, optional=True),
+    Column("lost\nWh", "training_lost_wh", _sum_known(_lost_wh), 3, optional=True),
     Column("GFLOP", "training_gflop",
            _sum(lambda s: None if s.work.flops is None else s.work.flops / 1e9), 1, optional=True),
     Column("s", "training_s", _sum(lambda stage: stage.attributed.duration_s), 0),

@@ -139,11 +139,6 @@ def changes_base(config: Any) -> bool:
     return start == "olora" or start.startswith("pissa")
 
 
-def add_lora(model: Any, settings: LoraSettings, *, seed: int) -> Any:
-    """`add_adapter` with a LoRA."""
-    return add_adapter(model, settings.config(), seed=seed)
-
-
 def add_adapter(model: Any, config: Any, *, seed: int) -> Any:
     """A peft model around `model` with a fresh adapter in float32; the base is frozen.
 
@@ -159,6 +154,7 @@ def add_adapter(model: Any, config: Any, *, seed: int) -> Any:
     try:
         with quiet_training():
             made = get_peft_model(model, config)
+            _check_tied(made, kind)
             _try_merging(made)
     except (TypeError, ValueError, RuntimeError, NotImplementedError, AttributeError) as error:
         text = str(error).rstrip(".")
@@ -171,6 +167,25 @@ def add_adapter(model: Any, config: Any, *, seed: int) -> Any:
         if weight.requires_grad:  # small updates vanish below bfloat16's resolution
             weight.data = weight.data.float()
     return made
+
+
+def _check_tied(model: Any, kind: str) -> None:
+    """Merged into a weight that two layers share, an adapter on one would change the other too."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    ends = (base.get_input_embeddings(), base.get_output_embeddings())
+    tied = getattr(base.config.get_text_config(), "tie_word_embeddings", False)
+    if tied and any(isinstance(end, BaseTunerLayer) and _has_weights(end) for end in ends):
+        raise InputError(
+            f"{kind}: the input and the output embeddings of this model are one weight, so an "
+            "adapter on either cannot be merged; leave them out of target_modules"
+        )
+
+
+def _has_weights(layer: Any) -> bool:
+    """Whether an adapter stands on the layer itself, not on single tokens of it."""
+    return not any("trainable_tokens" in name for name in layer.adapter_layer_names)
 
 
 def save_adapter(

@@ -159,6 +159,7 @@ def answer_trainer() -> Any:
                             done=tuple(done),
                             spent=self.effort.spent(),
                             paused_s=self.paused_s,
+                            best=Path(self.state.best_model_checkpoint or "").name,
                         ),
                     )
             if main:

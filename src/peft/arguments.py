@@ -53,7 +53,7 @@ def sft_config(
         saves = "steps" if when == "steps" else "epoch"
     if saves == "steps":
         given["save_steps"] = settings.eval_steps
-    return SFTConfig(
+    made = SFTConfig(
         output_dir=str(folder),
         **given,
         gradient_checkpointing=checkpointing,
@@ -81,3 +81,5 @@ def sft_config(
         ddp_find_unused_parameters=False,
         push_to_hub=False,
     )
+    made._n_gpu = min(1, made.n_gpu)  # one process, one GPU: else the model is copied to all
+    return made

@@ -203,7 +203,9 @@ class Training:
         adapted = self.model.active_peft_config if isinstance(self.model, PeftModel) else None
         pad = self.tokenizer.pad_token_id
         # Several processes wrap the model, and a wrapper wants one pass for each backward one.
-        plain = self.settings.packing or self.checkpointing or joined().size > 1
+        # NEFTune's noise goes by the length of what is read.
+        noisy = self.settings.neftune_noise_alpha is not None
+        plain = self.settings.packing or self.checkpointing or noisy or joined().size > 1
         return AnswerCollator(
             self.tokenizer.eos_token_id if pad is None else pad,
             packing=self.settings.packing,

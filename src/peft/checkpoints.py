@@ -44,6 +44,7 @@ class Done(Value):
 class Seal(Value):
     """Our file in a checkpoint: of which training it is, its files, and what it had cost.
 
+    `best` is the checkpoint with the best weights by then, empty where none is wanted back;
     `files` are name -> (bytes, SHA-256), `done` the processes' doings by rank. The curves lie in
     transformers' own ``trainer_state.json``, which is among the files.
     """
@@ -54,6 +55,7 @@ class Seal(Value):
     done: tuple[Done, ...]
     spent: Bill | None = None
     paused_s: float = 0.0
+    best: str = ""
 
 
 def training_digest(
@@ -71,21 +73,24 @@ def training_digest(
 
 
 def check_space(folder: Path, model: Any) -> None:
-    """Raise `CannotRun` where two checkpoints of `model` do not fit on the disk of `folder`."""
+    """Raise `CannotRun` where the checkpoints of `model` do not fit on the disk of `folder`: those
+    kept, the best one, and the one that is being written."""
     from peft import PeftModel
 
     weights = list(model.parameters())
     trained = [weight for weight in weights if weight.requires_grad]
     saved = trained if isinstance(model, PeftModel) else weights
     moments = sum(2 * FLOAT32_BYTES * weight.numel() for weight in trained)  # Adam's two
-    needed = KEPT * (sum(weight.nbytes for weight in saved) + moments)
+    count = KEPT + 2
+    needed = count * (sum(weight.nbytes for weight in saved) + moments)
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free + sum(map(folder_bytes, found(folder)))
     if needed > free:
         raise CannotRun(
-            f"two checkpoints need {needed / 1e6:,.2f} MB and {free / 1e6:,.2f} MB is free on the "
-            f"disk of {folder}; free some space (`wattune cache prune` removes prepared weights)"
+            f"{count} checkpoints need {needed / 1e6:,.2f} MB and {free / 1e6:,.2f} MB is free on "
+            f"the disk of {folder}; free some space (`wattune cache prune` removes prepared "
+            "weights)"
         )
 
 
@@ -115,6 +120,11 @@ def newest(folder: Path, training: str) -> tuple[Path | None, Seal | None, tuple
             shutil.rmtree(path, ignore_errors=True)
         else:
             whole.append((path, seal))
+    names = {path.name for path, _ in whole}
+    for path, seal in [pair for pair in whole if pair[1].best and pair[1].best not in names]:
+        notes.append(f"{path.name} was left out: the best weights by then are damaged")
+        shutil.rmtree(path, ignore_errors=True)
+        whole.remove((path, seal))
     return (*whole[0], tuple(notes)) if whole else (None, None, tuple(notes))
 
 

@@ -23,7 +23,7 @@ from .watch import check_stopping
 if TYPE_CHECKING:
     from ..effort import Effort
 
-__all__ = ["TrainingResult", "TrainingSettings", "quiet_training", "train"]
+__all__ = ["TrainingResult", "TrainingSettings", "train"]
 
 
 def train(

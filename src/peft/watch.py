@@ -72,7 +72,8 @@ def watch(
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             self.saved_at_s = time.monotonic()
-            if verdict(state.log_history, settings):  # it was killed between that and its end
+            # It may have been killed between its last step and its end.
+            if state.global_step >= state.max_steps or verdict(state.log_history, settings):
                 control.should_training_stop = True
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
@@ -81,6 +82,8 @@ def watch(
                 began = time.monotonic()
                 while self.paused:
                     time.sleep(POLL_S)
+                    if effort is not None:
+                        effort.note()
                     self.paused = joined().same(lambda: bool(hold()))
                 trainer.paused_s += time.monotonic() - began
 

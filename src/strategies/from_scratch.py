@@ -74,6 +74,7 @@ class FromScratch(QuestionTuning):
         import torch
         from transformers import AutoModelForCausalLM
 
+        session.free()
         device = preferred_device()
         torch.manual_seed(ctx.seed)
         classes: Any = AutoModelForCausalLM

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -11,16 +10,15 @@ from pydantic import Field
 from ..answering.session import Session
 from ..errors import CannotRun
 from ..peft.batches import TokenisedExample
-from ..system import System
 from ..tasks.task import Document
-from .base import Context, Part, Stage
-from .tuning import Material, Tuning, base_model, whole
+from .base import Context, Part
+from .tuning import Material, WeightTuning
 
 HELD_OUT_EVERY = 20
 """One window of so many is held out for validation: 5 %."""
 
 
-class ContinuedPretraining(Tuning):
+class ContinuedPretraining(WeightTuning):
     """Train all weights, as float32 masters, to predict the documents token by token.
 
     Documents stand one after another, each closed by the end-of-text token, cut into windows of
@@ -39,8 +37,9 @@ class ContinuedPretraining(Tuning):
             )
         length = min(self.max_length, session.context_window or self.max_length)
         made = windows(ctx.task.documents, session.tokenizer, length)
-        held = made[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY] if self.eval_strategy != "no" else []
-        read = [window for window in made if window not in held]
+        last = HELD_OUT_EVERY - 1 if self.eval_strategy != "no" else None
+        held = [w for n, w in enumerate(made) if n % HELD_OUT_EVERY == last]
+        read = [w for n, w in enumerate(made) if n % HELD_OUT_EVERY != last]
         report = {
             "documents": len(ctx.task.documents),
             "windows": len(read),
@@ -48,25 +47,6 @@ class ContinuedPretraining(Tuning):
             "tokens": sum(window.length for window in read),
         }
         return Material(read, held, report)
-
-    def _model(
-        self, session: Session, ctx: Context, tokenizer: Any, scratch: Path
-    ) -> tuple[Any, bool]:
-        return base_model(session, trains_base=True)
-
-    def _save(
-        self,
-        session: Session,
-        model: Any,
-        state: dict[str, Any] | None,
-        tokenizer: Any,
-        folder: Path,
-    ) -> None:
-        session.save_weights(whole(model, state), folder)
-
-    def attach(self, system: System, stage: Stage) -> System:
-        """Answer with the new weights; adapters were merged into them before training."""
-        return system.model_copy(update={"weights": stage.ref, "adapters": ()})
 
 
 def full_text(document: Document) -> str:

@@ -24,7 +24,7 @@ from ..peft.trainer import train
 from ..prompt import Message
 from ..system import Decoding, LocalSystem, ModelRef, System, with_weights
 from ..tasks.task import Example
-from .base import Context, Part, Strategy
+from .base import Context, Part, Stage, Strategy
 
 PARAPHRASING = Decoding(max_tokens=64, temperature=0.8, top_p=0.95)
 """How rewordings are drawn: alike they would teach nothing new."""
@@ -192,6 +192,29 @@ class QuestionTuning(Tuning):
         answers = [example.answers[0] for example in examples]
         names = [example.id for example in examples]
         return tokenise(prompts, answers, tokenizer, self.max_length, names)
+
+
+class WeightTuning(Tuning):
+    """Tuning of all weights, as float32 masters; the weights that answer are kept."""
+
+    def _model(
+        self, session: Session, ctx: Context, tokenizer: Any, scratch: Path
+    ) -> tuple[Any, bool]:
+        return base_model(session, trains_base=True)
+
+    def _save(
+        self,
+        session: Session,
+        model: Any,
+        state: dict[str, Any] | None,
+        tokenizer: Any,
+        folder: Path,
+    ) -> None:
+        session.save_weights(whole(model, state), folder)
+
+    def attach(self, system: System, stage: Stage) -> System:
+        """Answer with the new weights; adapters were merged into them before training."""
+        return system.model_copy(update={"weights": stage.ref, "adapters": ()})
 
 
 def base_model(session: Session, *, trains_base: bool) -> tuple[Any, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from wattune import RAG, LongContext, Prompt, TreeRAG
 from wattune.answering.pool import Pool
 from wattune.answering.session import Session
+from wattune.artefact.manifest import stages_of
 from wattune.job import Job
 from wattune.measure.meter import Meter
 from wattune.measure.record import Bill
@@ -136,3 +138,17 @@ def answers(ferry: Any) -> Answers:
         return said
 
     return ask
+
+
+@pytest.fixture
+def without_keys() -> Callable[[System], str]:
+    """A System as text, whatever names its stages have: elsewhere they have others."""
+
+    def plain(system: System) -> str:
+        keys = [ref.key for ref in stages_of(system).values()]
+        text = json.dumps(system.plain(), sort_keys=True)
+        for number, key in enumerate(dict.fromkeys(keys)):
+            text = text.replace(key, str(number))
+        return text
+
+    return plain

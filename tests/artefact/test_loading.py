@@ -86,7 +86,7 @@ def test_links_are_refused(saved: Path, tmp_path: Path) -> None:
 
 def test_pickles_and_code_are_refused(saved: Path) -> None:
     (saved / "adapter" / "adapter_model.bin").write_bytes(b"pickle")
-    refused(saved, "a stage holds what was saved and no more")
+    refused(saved, "here stands what was saved and no more")
     listed(saved, "adapter/adapter_model.bin", b"pickle")
     refused(saved, r"adapter_model\.bin: .*may run code")
 
@@ -151,14 +151,19 @@ def test_an_adapter_of_another_base_is_refused_with_both_revisions(
 
 
 def test_a_base_that_moved_is_named(
-    saved: Path, tmp_path: Path, adapted: LocalSystem, answers: Answers, chat_model: Path
+    saved: Path,
+    tmp_path: Path,
+    adapted: LocalSystem,
+    answers: Answers,
+    chat_model: Path,
+    without_keys: Callable[[Any], str],
 ) -> None:
     rewrite(saved, lambda content: content["system"]["model"].update(name=str(tmp_path / "gone")))
     refused(
         saved, rf"at revision {adapted.model.revision}, which is not to be had.*base=", ModelError
     )
     loaded = load_system(str(saved), base=str(chat_model))
-    assert loaded == adapted
+    assert without_keys(loaded) == without_keys(adapted)
     assert len(answers(loaded)) == 5
 
 

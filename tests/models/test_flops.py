@@ -15,7 +15,7 @@ from wattune.models.embedder import Embedder
 from wattune.models.flops import costs, count_flops, expected_flops
 from wattune.models.local import LocalModel
 from wattune.models.quiet import quiet_peft
-from wattune.peft.adapters import LoraSettings, add_lora
+from wattune.peft.adapters import LoraSettings, add_adapter
 from wattune.peft.batches import TokenisedExample
 from wattune.peft.trainer import TrainingSettings, train
 from wattune.system import Decoding
@@ -132,7 +132,7 @@ def test_training_is_worth_what_torch_counts(
 ) -> None:
     # The passes by which it is tried are no training.
     monkeypatch.setattr("wattune.peft.attempt.can_share", lambda model: shares)
-    tuned = add_lora(model.model, LoraSettings(r=4), seed=0) if adapter else model.model
+    tuned = add_adapter(model.model, LoraSettings(r=4).config(), seed=0) if adapter else model.model
     examples = [
         TokenisedExample(tuple(range(20, 20 + n)), (*range(40, 40 + n // 3), 1)) for n in (6, 9, 30)
     ]
@@ -215,7 +215,7 @@ def test_what_is_counted_is_what_is_expected(
     body = sum(weight.numel() for weight in smollm.parameters()) - head
     model = skeleton(smollm)
     if adapter:
-        model = add_lora(model, LoraSettings(r=16), seed=0)
+        model = add_adapter(model, LoraSettings(r=16).config(), seed=0)
     found = costs(model, kind)
     assert found.method == "counted"
     counted = (found.flops_per_position, found.flops_per_pair, found.flops_per_head)
@@ -256,7 +256,7 @@ def test_an_embedding_table_apart_from_the_head_is_not_read_whole() -> None:
 
 
 def test_a_skeleton_holds_no_numbers_and_stays_tied(model: LocalModel) -> None:
-    add_lora(model.model, LoraSettings(r=2), seed=0)
+    add_adapter(model.model, LoraSettings(r=2).config(), seed=0)
     bones = skeleton(model.model)
     assert {weight.device.type for weight in bones.parameters()} == {"meta"}
     assert {buffer.device.type for buffer in bones.buffers()} <= {"meta"}

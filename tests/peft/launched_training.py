@@ -13,7 +13,7 @@ from typing import Any
 
 from wattune.effort import Effort
 from wattune.measure.processes import launch
-from wattune.peft.adapters import LoraSettings, add_lora
+from wattune.peft.adapters import LoraSettings, add_adapter
 from wattune.peft.batches import TokenisedExample
 from wattune.peft.quiet import quiet_training
 from wattune.peft.trainer import TrainingSettings, train
@@ -47,7 +47,7 @@ def main(tiny: str, folder: Path, kind: str, accumulation: int, cut: int) -> Non
         with quiet_training():
             model = AutoModelForCausalLM.from_pretrained(tiny, dtype="float32")
         if kind == "lora":
-            model = add_lora(model, LoraSettings(r=4, lora_alpha=8), seed=0)
+            model = add_adapter(model, LoraSettings(r=4, lora_alpha=8).config(), seed=0)
 
         def progress(done: int, of: int) -> None:
             if done == stop_at:

@@ -15,7 +15,6 @@ from wattune.peft.adapters import (
     LoraSettings,
     adapter_config,
     add_adapter,
-    add_lora,
     changes_base,
     check_unsharded,
     layers,
@@ -77,7 +76,7 @@ def test_what_is_saved_is_what_was_trained_over_the_base_as_it_was(
 ) -> None:
     before = logits(opened.model)
     made = LoraSettings(r=4, lora_alpha=8, **settings)
-    model = add_lora(opened.model, made, seed=1)
+    model = add_adapter(opened.model, made.config(), seed=1)
     assert torch.allclose(logits(model), before, atol=1e-4)  # training starts from the base
     initial = None
     if changes_base(made.config()):
@@ -131,7 +130,7 @@ def test_methods_of_peft_come_back_as_they_were_trained(
 def test_equal_seeds_start_equally(tiny: Path) -> None:
     def weights(seed: int) -> list[torch.Tensor]:
         with LocalModel.open(tiny, dtype="float32", device="cpu") as opened:
-            model = add_lora(opened.model, LoraSettings(r=2), seed=seed)
+            model = add_adapter(opened.model, LoraSettings(r=2).config(), seed=seed)
             return [weight for weight in model.parameters() if weight.requires_grad]
 
     pairs = list(zip(weights(1), weights(1), weights(2), strict=True))
@@ -184,8 +183,8 @@ def test_layers_that_are_not_there_are_named(opened: Any) -> None:
     with pytest.raises(
         InputError, match=r'lora\.target_modules: .* no layer "q_prj"; did you mean'
     ):
-        add_lora(opened.model, LoraSettings(target_modules=("q_prj",)), seed=0)
-    add_lora(opened.model, LoraSettings(target_modules=("self_attn.q_proj",)), seed=0)
+        add_adapter(opened.model, LoraSettings(target_modules=("q_prj",)).config(), seed=0)
+    add_adapter(opened.model, LoraSettings(target_modules=("self_attn.q_proj",)).config(), seed=0)
 
 
 def test_an_architecture_that_peft_does_not_know_is_told_with_its_layers(
@@ -217,3 +216,11 @@ def test_parted_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(CannotRun, match="pissa needs all weights in each process, and FSDP"):
         check_unsharded("pissa")
+
+
+@pytest.mark.parametrize("end", ["lm_head", "embed_tokens"])
+def test_an_adapter_on_embeddings_that_are_one_weight_is_refused(opened: Any, end: str) -> None:
+    assert opened.model.config.tie_word_embeddings
+    settings = LoraSettings(r=2, target_modules=(end, "q_proj"))
+    with pytest.raises(InputError, match="input and the output embeddings .* are one weight"):
+        add_adapter(opened.model, settings.config(), seed=0)

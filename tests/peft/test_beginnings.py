@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from wattune.peft import beginnings
-from wattune.peft.adapters import LoraSettings, add_lora
+from wattune.peft.adapters import LoraSettings, add_adapter
 from wattune.peft.answer_trainer import answer_trainer
 from wattune.peft.batches import AnswerCollator, TokenisedExample, columns
 from wattune.peft.beginnings import LEAST, can_share, shared_tokens
@@ -47,7 +47,7 @@ def test_loss_and_gradients_are_those_of_the_plain_way(
 ) -> None:
     model = fresh()
     if adapted:
-        model = add_lora(model, LoraSettings(r=4), seed=0)
+        model = add_adapter(model, LoraSettings(r=4).config(), seed=0)
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.1)
@@ -106,7 +106,7 @@ def test_training_by_shared_beginnings_comes_to_the_same_weights(
 def test_dropout_learnt_prompts_and_windows_train_the_plain_way(fresh: Callable[[], Any]) -> None:
     from peft import PromptTuningConfig, get_peft_model
 
-    assert not can_share(add_lora(fresh(), LoraSettings(r=4, lora_dropout=0.1), seed=0))
+    assert not can_share(add_adapter(fresh(), LoraSettings(r=4, lora_dropout=0.1).config(), seed=0))
     with quiet_training():
         prompted: Any = get_peft_model(
             fresh(), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
@@ -125,3 +125,9 @@ def test_a_model_that_answers_otherwise_trains_the_plain_way(
         beginnings, "read_beginning", lambda model, ids, rows: read(model, ids.flip(1), rows)
     )
     assert not can_share(fresh())
+
+
+def test_noise_that_goes_by_the_length_is_put_on_whole_texts(fit: Callable[..., Any]) -> None:
+    data = [TokenisedExample((*SYSTEM, 20 + n), (60 + n, 1), str(n)) for n in range(8)]
+    quiet, noisy = fit(data=data), fit(data=data, neftune_noise_alpha=5.0)
+    assert noisy.result.tally.positions > quiet.result.tally.positions

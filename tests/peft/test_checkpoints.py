@@ -12,7 +12,7 @@ import torch
 from wattune.effort import Effort
 from wattune.errors import CannotRun, StorageError
 from wattune.measure.record import Bill
-from wattune.peft.adapters import LoraSettings, add_lora
+from wattune.peft.adapters import LoraSettings, add_adapter
 from wattune.peft.checkpoints import SEAL, found
 
 
@@ -65,7 +65,9 @@ def test_an_adapter_with_dropout_comes_to_the_same_end(
     fit: Callable[..., Any], fresh: Callable[[], Any], tmp_path: Path
 ) -> None:
     def adapted() -> Any:
-        return add_lora(fresh(), LoraSettings(r=4, lora_alpha=8, lora_dropout=0.3), seed=0)
+        return add_adapter(
+            fresh(), LoraSettings(r=4, lora_alpha=8, lora_dropout=0.3).config(), seed=0
+        )
 
     folder = tmp_path / "stage"
     whole = fit(adapted(), save_steps=1)
@@ -154,8 +156,8 @@ def test_too_little_disk_is_said_before_training(
 ) -> None:
     usage = type("Usage", (), {"free": 600_000})
     monkeypatch.setattr("wattune.peft.checkpoints.shutil.disk_usage", lambda folder: usage)
-    # 28,832 weights and two moments of each, four bytes, twice.
-    with pytest.raises(CannotRun, match=r"two checkpoints need 0\.69 MB and 0\.60 MB is free"):
+    # 28,832 weights and two moments of each, four bytes, four times.
+    with pytest.raises(CannotRun, match=r"4 checkpoints need 1\.38 MB and 0\.60 MB is free"):
         fit(effort=Effort(tmp_path / "stage"), progress=cut_at(1))
     fit(max_steps=1)
 
@@ -211,3 +213,42 @@ def test_a_loss_that_is_no_number_says_where_it_came_from(
     assert "the training loss became nan at step 4; lower learning_rate (it stood at 0.005)" in said
     assert sum(one.id in said for one in examples) == 4
     assert said.endswith(f"The last good checkpoint lies in {folder / 'checkpoint-3'}")
+
+
+def test_one_killed_after_its_last_step_makes_no_more(
+    fit: Callable[..., Any], tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"max_steps": 4, "lr_scheduler_type": "constant"}  # in mid-epoch
+    whole = fit(**given)
+
+    def killed(model: Any, state: Any) -> None:
+        raise Cut
+
+    with pytest.raises(Cut):
+        fit(**given, effort=Effort(tmp_path / "stage"), keep=killed)
+    again = fit(**given, effort=Effort(tmp_path / "stage"))
+    assert (again.result.resumed_from_step, again.result.steps) == (4, 4)
+    assert again.result.losses == whole.result.losses
+    assert again.result.tokens == whole.result.tokens
+    assert same(again.weights, whole.weights)
+
+
+def test_where_the_best_weights_are_damaged_it_goes_back_before_them(
+    fit: Callable[..., Any], validation: Any, tmp_path: Path
+) -> None:
+    given = {
+        "validation": validation, "num_train_epochs": 6, "learning_rate": 6e-2,
+        "lr_scheduler_type": "constant",
+    }  # fmt: skip
+    whole = fit(**given)
+    best, folder = whole.result.best_step, tmp_path / "stage"
+    assert best < 15  # it is not the newest, when the training is cut off
+    with pytest.raises(Cut):
+        fit(**given, effort=Effort(folder), progress=cut_at(17))
+    weights = next((folder / f"checkpoint-{best}").glob("model*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-10])
+    again = fit(**given, effort=Effort(folder))
+    assert any("best weights" in note for note in again.result.notes)
+    assert again.result.best_step == best
+    assert again.result.validation_losses == whole.result.validation_losses
+    assert same(again.weights, whole.weights)

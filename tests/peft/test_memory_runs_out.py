@@ -11,7 +11,7 @@ import torch
 
 from wattune.effort import Effort
 from wattune.errors import CannotRun
-from wattune.peft.adapters import LoraSettings, add_lora
+from wattune.peft.adapters import LoraSettings, add_adapter
 from wattune.peft.memory import training_bytes
 
 
@@ -128,7 +128,7 @@ def test_checkpointing_changes_no_loss_and_is_off_again(
             model = fresh()
             if not adapted:
                 return model
-            return add_lora(model, LoraSettings(r=4, lora_alpha=8), seed=0)
+            return add_adapter(model, LoraSettings(r=4, lora_alpha=8).config(), seed=0)
 
         model = made()
         found = fit(model, gradient_checkpointing=True)

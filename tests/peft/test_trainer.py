@@ -12,7 +12,7 @@ import torch
 
 from wattune.errors import CannotRun, InputError
 from wattune.models.local import LocalModel
-from wattune.peft.adapters import LoraSettings, add_lora
+from wattune.peft.adapters import LoraSettings, add_adapter
 from wattune.peft.answer_trainer import answer_trainer
 from wattune.peft.batches import IGNORED, AnswerCollator, TokenisedExample, columns
 from wattune.peft.trainer import TrainingResult, TrainingSettings, train
@@ -102,7 +102,7 @@ def test_accumulating_sees_the_same_batch_as_one_large_one(tiny: Path, tmp_path:
 
 def test_lora_trains_the_adapter_and_leaves_the_base_alone(opened: Any, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in opened.model.named_parameters()}
-    model = add_lora(opened.model, LoraSettings(r=4, lora_alpha=8), seed=0)
+    model = add_adapter(opened.model, LoraSettings(r=4, lora_alpha=8).config(), seed=0)
     trained = {name for name, value in model.named_parameters() if value.requires_grad}
     assert trained
     assert all("lora_" in name for name in trained)
@@ -123,7 +123,7 @@ def test_lora_trains_the_adapter_and_leaves_the_base_alone(opened: Any, tmp_path
 def test_target_modules_that_are_not_there_are_named(opened: Any) -> None:
     settings = LoraSettings(target_modules=("q_prj",))
     with pytest.raises(InputError, match='no layer "q_prj"; did you mean "q_proj"'):
-        add_lora(opened.model, settings, seed=0)
+        add_adapter(opened.model, settings.config(), seed=0)
 
 
 def test_a_loss_that_is_no_number_stops_the_training(opened: Any, tmp_path: Path) -> None:
