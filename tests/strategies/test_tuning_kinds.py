@@ -185,6 +185,16 @@ def test_tuning_starts_from_what_the_data_settings_leave(
     assert bill.work.tokens_out > 0  # the model that reworded wrote something
 
 
+def test_what_is_opened_within_a_stage_is_spent_once(runner: Any, small: Any, base: Any) -> None:
+    data = LORA.data.model_copy(update={"max_examples": 3, "paraphrases": 1})
+    step = LORA.model_copy(update={"data": data})
+    record, _ = runner.run(Job(name="it", strategies=(step,), task=small, system=base))
+    phases = ("load", "answer", "realtime", "general")
+    parts = [record.phases[name].duration_s for name in phases if name in record.phases]
+    parts.append(record.stages[0].spent.duration_s)
+    assert record.spent.duration_s == pytest.approx(sum(parts))
+
+
 @pytest.mark.parametrize(
     ("step", "settings", "sentence"),
     [
