@@ -222,5 +222,5 @@ def test_parted_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_adapter_on_embeddings_that_are_one_weight_is_refused(opened: Any, end: str) -> None:
     assert opened.model.config.tie_word_embeddings
     settings = LoraSettings(r=2, target_modules=(end, "q_proj"))
-    with pytest.raises(InputError, match="input and the output embeddings .* are one weight"):
+    with pytest.raises(InputError, match=r"input and the output embeddings .* are one weight"):
         add_adapter(opened.model, settings.config(), seed=0)
