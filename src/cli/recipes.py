@@ -41,10 +41,12 @@ def list_recipes() -> None:
     """List the shipped recipes and what each one does."""
     from ..files import shipped_folder
 
-    for path in sorted(shipped_folder().glob("*.yaml")):
+    paths = sorted(shipped_folder().glob("*.yaml"))
+    width = max(len(path.stem) for path in paths) + 2
+    for path in paths:
         # The first line says how to launch it, the second what it is.
         about = path.read_text(encoding="utf-8").split("\n", 2)[1].lstrip("# ")
-        typer.echo(f"{path.stem:<18}{about}")
+        typer.echo(f"{path.stem:<{width}}{about}")
 
 
 def cp(

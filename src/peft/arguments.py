@@ -33,11 +33,12 @@ def sft_config(
     checkpointing: bool,
     evaluates: bool,
     resumes: bool,
+    steps: int,
     seed: int,
     bf16: bool,
     use_cpu: bool,
 ) -> Any:
-    """TRL's SFTConfig for micro-batches of `batch` rows.
+    """TRL's SFTConfig for micro-batches of `batch` rows and `steps` optimizer steps in all.
 
     With `resumes` checkpoints are whole and come at each evaluation, or else each epoch; without,
     weights are saved only where the best are wanted back.
@@ -46,6 +47,9 @@ def sft_config(
 
     given = {name: value for name, value in settings.plain().items() if name not in OURS}
     given |= {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+    if settings.warmup_steps * steps < 1:
+        # transformers rounds a share up to one step, whose rate is 0: of few steps that is much.
+        given["warmup_steps"] = 0
     when = settings.eval_strategy if evaluates else "no"
     best = when != "no" and settings.load_best_model_at_end
     saves = "best" if best else "no"

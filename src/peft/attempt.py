@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,6 +150,14 @@ class Training:
         asked = self.settings.per_device_train_batch_size
         return self.settings.gradient_accumulation_steps * asked // self.batch
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all, if nothing ends the training early."""
+        if self.settings.max_steps > 0:
+            return self.settings.max_steps
+        batches = math.ceil(len(self.rows) / (self.batch * joined().size))
+        return math.ceil(math.ceil(batches / self.accumulation) * self.settings.num_train_epochs)
+
     def _trainer(self, hold: Callable[[], str], progress: Callable[[int, int], None] | None) -> Any:
         import datasets  # type: ignore[import-untyped]
         from transformers import PrinterCallback, ProgressCallback
@@ -167,6 +176,7 @@ class Training:
                 checkpointing=self.checkpointing,
                 evaluates=bool(self.validation),
                 resumes=self.effort is not None,
+                steps=self.steps,
                 seed=self.seed,
                 bf16=self.bf16,
                 use_cpu=self.use_cpu,

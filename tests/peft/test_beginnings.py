@@ -88,9 +88,11 @@ def test_training_by_shared_beginnings_comes_to_the_same_weights(
     data = [
         TokenisedExample((*SYSTEM, 20 + n, 40 - n), (60 + n, 61 + n, 1), str(n)) for n in range(9)
     ]
-    shared = fit(data=data, validation=data[:3])
+    # Adam makes whole steps of gradients that are nothing but rounding; plain descent does not.
+    plainly: dict[str, Any] = {"optim": "sgd", "learning_rate": 0.05}
+    shared = fit(data=data, validation=data[:3], **plainly)
     monkeypatch.setattr("wattune.peft.attempt.can_share", lambda model: False)
-    plain = fit(data=data, validation=data[:3])
+    plain = fit(data=data, validation=data[:3], **plainly)
     assert [loss for _, loss in shared.result.losses] == pytest.approx(
         [loss for _, loss in plain.result.losses], rel=1e-4
     )

@@ -143,3 +143,11 @@ def test_it_is_quiet_and_leaves_loggers_as_they_were(
     run(opened, tmp_path, num_train_epochs=1)
     assert capfd.readouterr() == ("", "")
     assert levels == {name: logging.getLogger(name).level for name in levels}
+
+
+def test_a_training_of_one_step_learns_something(opened: Any, tmp_path: Path) -> None:
+    before = by_hand(opened.model, EXAMPLES)
+    result = run(opened, tmp_path, num_train_epochs=1, per_device_train_batch_size=4)
+    assert result.steps == 1
+    opened.model.eval()
+    assert by_hand(opened.model, EXAMPLES) < before
