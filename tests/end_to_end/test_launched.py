@@ -85,7 +85,7 @@ def recipe(task_folder: Path, chat_model: Path, embedder: str) -> Path:
         "baseline_s: 0\ndecoding: {max_tokens: 4}\nruns:\n"
         "  lora: [{lora: {r: 4, num_train_epochs: 2, per_device_train_batch_size: 2,"
         # With it one process too computes what the rows of a batch share for each of them.
-        " gradient_checkpointing: true}}]\n"
+        " gradient_checkpointing: true, warmup_steps: 1}}]\n"
         f"  rag: [{{rag: {{k: 1, embedder: {embedder}, chunk_tokens: 40, overlap_tokens: 8}}}}]\n",
         encoding="utf-8",
     )
