@@ -21,7 +21,8 @@ LEAST = 8
 PROBE = ((3, 4, 5, 6), ((7, 8, 9), (10, 11, 12)))
 """A made-up beginning and two ends (any token ids do), to see whether a model can share one."""
 CLOSE = 0.02
-"""By how much of the largest logit two computations of the same in bfloat16 may differ."""
+"""By how much of the largest logit two computations of the same in bfloat16 may differ; what sees
+another text, or stands at another position, differs by far more."""
 
 
 def shared_tokens(prompts: Sequence[Sequence[int]]) -> int:

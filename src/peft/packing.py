@@ -8,12 +8,10 @@ from typing import Any
 
 from ..errors import CannotRun
 from .batches import TokenisedExample
+from .beginnings import CLOSE
 
 PROBE = ((3, 4, 5, 6), (7, 8, 9, 10, 11))
 """Two made-up texts (any token ids do), to see whether a model keeps them apart."""
-CLOSE = 0.02
-"""By how much of the largest logit two computations of the same in bfloat16 may differ; what sees
-its neighbour, or its position in the row, differs by far more."""
 
 
 def packed(
