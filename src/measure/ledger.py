@@ -92,36 +92,37 @@ class Ledger:
         )
         before = dict(self.meter.phases)
         self._write(entry)
-        with self.meter.phase(activity) as phase:
-            opened = OpenEntry(phase)
-            stop = threading.Event()
-            beat = threading.Thread(
-                target=self._beat, args=(entry, phase, stop), name="wattune-ledger", daemon=True
-            )
-            if self.folder is not None:
-                beat.start()
-            try:
-                yield opened
-            except BaseException as error:
-                caught = isinstance(error, Exception)
-                opened.status = "failed" if caught else "stopped"
-                opened.reason = str(error) if isinstance(error, WattuneError) else repr(error)
-                raise
-            finally:
-                stop.set()
-                if beat.ident is not None:
-                    beat.join()
-                ended = entry.model_copy(
-                    update={
-                        "status": opened.status,
-                        "reason": opened.reason,
-                        "carbon": opened.carbon or entry.carbon,
-                    }
-                )
-                if opened.status in ("failed", "stopped"):
-                    self._end(ended, phase.so_far(), before, quietly=True)
-        if opened.status not in ("failed", "stopped"):
-            self._end(ended, phase.result, before, quietly=False)
+        opened = OpenEntry(self.meter.phase(activity))
+        try:
+            with opened.phase, self._beating(entry, opened.phase):
+                try:
+                    yield opened
+                except BaseException as error:
+                    opened.status = "failed" if isinstance(error, Exception) else "stopped"
+                    opened.reason = str(error) if isinstance(error, WattuneError) else repr(error)
+                    raise
+            self._end(entry, opened, before)
+        except BaseException:
+            # An interrupt may also come while the end is written: what is done stays done.
+            with contextlib.suppress(StorageError):
+                self._end(entry, opened, before)
+            raise
+
+    @contextlib.contextmanager
+    def _beating(self, entry: Entry, phase: PhaseHandle) -> Iterator[None]:
+        """Write the entry every few seconds meanwhile."""
+        stop = threading.Event()
+        beat = threading.Thread(
+            target=self._beat, args=(entry, phase, stop), name="wattune-ledger", daemon=True
+        )
+        if self.folder is not None:
+            beat.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            if beat.ident is not None:
+                beat.join()
 
     def _beat(self, entry: Entry, phase: PhaseHandle, stop: threading.Event) -> None:
         while not stop.wait(BEAT_S):
@@ -129,15 +130,19 @@ class Ledger:
             with contextlib.suppress(StorageError, OSError):
                 self._write(_as_of_now(entry, phase.so_far()))
 
-    def _end(self, entry: Entry, phase: Phase, before: dict[str, Phase], *, quietly: bool) -> None:
+    def _end(self, entry: Entry, opened: OpenEntry, before: dict[str, Phase]) -> None:
         parts = {
             name: _exclusive(after, before.get(name))
             for name, after in self.meter.phases.items()
             if after is not before.get(name) and name != entry.activity
         }
-        ended = _as_of_now(entry, phase).model_copy(update={"parts": parts})
-        with contextlib.suppress(StorageError) if quietly else contextlib.nullcontext():
-            self._write(ended)
+        said = {
+            "status": opened.status,
+            "reason": opened.reason,
+            "carbon": opened.carbon or entry.carbon,
+            "parts": parts,
+        }
+        self._write(_as_of_now(entry, opened.phase.so_far()).model_copy(update=said))
 
     def _write(self, entry: Entry) -> None:
         if self.folder is not None:

@@ -47,10 +47,11 @@ def usage_now() -> Usage:
 
 def utilisation_between(before: Usage, after: Usage, seconds: float) -> Utilisation:
     """How busy it was between two moments `seconds` apart (percentages from 0.1 s up)."""
-    busy, whole = _grown(before.busy_s, after.busy_s), _grown(before.all_s, after.all_s)
     percent = None
-    if busy is not None and whole and seconds >= SHORTEST_S:
-        percent = min(100.0, 100.0 * busy / whole)
+    whole, began, ended = _grown(before.all_s, after.all_s), before.busy_s, after.busy_s
+    if whole and seconds >= SHORTEST_S and began is not None and ended is not None:
+        # Linux takes back waiting time at times, and a tick less than nothing is nothing.
+        percent = 100.0 * min(1.0, max(0.0, ended - began) / whole)
     read, written = (
         _grown(before.read_bytes, after.read_bytes),
         _grown(before.write_bytes, after.write_bytes),

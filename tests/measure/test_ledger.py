@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from wattune.errors import CannotRun, StorageError
+from wattune.files import write_text
 from wattune.measure import ledger as ledgers
 from wattune.measure.ledger import Ledger, load_ledger, parts_of, totals
 from wattune.measure.meter import Meter
@@ -61,6 +62,27 @@ def test_what_failed_or_was_stopped_is_kept_with_its_cost(
     assert kept.reason
     assert (kept.bill.energy_j or 0) > 0
     assert kept.grams is None  # no place was named
+
+
+def test_an_interrupt_while_the_end_is_written_leaves_what_is_done_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path, text: str) -> None:
+        if '"status": "done"' in text:
+            monkeypatch.setattr("wattune.measure.ledger.write_text", write_text)
+            raise KeyboardInterrupt
+        write_text(path, text)
+
+    monkeypatch.setattr("wattune.measure.ledger.write_text", interrupted)
+    with (
+        Meter() as meter,
+        pytest.raises(KeyboardInterrupt),
+        Ledger(tmp_path, meter).entry("run", "a"),
+    ):
+        pass
+    (kept,) = load_ledger(tmp_path)
+    assert kept.status == "done"
+    assert kept.bill.energy_j is not None
 
 
 KILLED = """

@@ -42,6 +42,8 @@ def test_counters_become_utilisation() -> None:
     )
     assert utilisation_between(before, after, 0.05).cpu_percent is None  # too few ticks
     assert utilisation_between(before, before, 1.0).cpu_percent is None  # no tick at all
+    tick_less = before._replace(busy_s=(before.busy_s or 0) - 0.01, all_s=(before.all_s or 0) + 1)
+    assert utilisation_between(before, tick_less, 1.0).cpu_percent == 0
     assert utilisation_between(Usage(), after, 1.0) == Utilisation()
     assert utilisation_between(after, before, 1.0).cpu_s is None  # a counter that went back
 
