@@ -22,6 +22,7 @@ from .measure.processes import gather_phases, launch
 from .measure.record import Bill, Phase, StageRecord
 from .measure.work import Mark
 from .ranks import Ranks
+from .rehearsal import rehearse
 from .stages import StageManifest, StageRef, StageStore
 from .strategies import Context, Progress, Stage, Strategy
 from .system import System
@@ -50,7 +51,11 @@ class Builder:
         self.within: dict[str, Phase] = {}  # openings that are in the bill of a stage
 
     def prepare(self, job: Job) -> tuple[System, list[StageRecord]]:
-        """Fold the job's strategies over its system, building the stages that are missing."""
+        """Fold the job's strategies over its system, building the stages that are missing.
+
+        What is sure to fail is refused before anything is built; see `rehearse`.
+        """
+        rehearse(job)
         bills: list[StageRecord] = []
         ctx = self._context(job, bills)
         return ctx.fold(job.system, job.strategies), bills
@@ -137,7 +142,9 @@ class Builder:
         carried over from killed attempts, this one, and what replies from the cache first cost."""
         ranks = ctx.ranks
         details: dict[str, Any] = {}
+        self.progress(f"{strategy.type}: loading what it needs", 0, 1)
         strategy.warm_up(system, ctx)
+        self.progress(f"{strategy.type}: loading what it needs", 1, 1)
         release_memory()
         mark = self.pool.mark()
         opened = dict(self.pool.loads)

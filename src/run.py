@@ -25,6 +25,7 @@ from .measure.meter import Meter
 from .measure.record import Record
 from .ranks import joined
 from .recipe import Recipe, Settings, resolved
+from .rehearsal import refusal
 from .runner import Runner
 from .strategies import Progress, Strategy
 from .strategies.base import no_progress
@@ -163,6 +164,10 @@ def run_jobs(
     holds = [hold]
     if settings.pause_above_g_per_kwh is not None:
         holds.append(IntensityLimit(books.intensity_now, settings.pause_above_g_per_kwh))
+    if ranks.main:
+        told = [f"{job.name} will be skipped: {why}" for job in jobs if (why := refusal(job))]
+        for sentence in dict.fromkeys(told):  # several seeds, one sentence
+            say(sentence)
 
     def run_all() -> list[Record]:
         runner = Runner(

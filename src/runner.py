@@ -27,17 +27,17 @@ from .measure.meter import Meter, add_phases
 from .measure.noise import noise_flags
 from .measure.processes import gather_phases
 from .measure.quality import Tools, needs_of
-from .measure.record import Bill, Phase, Record, ScoredAnswer
-from .measure.serving import Realtime, batch_of, realtime_of
+from .measure.record import Bill, Record, ScoredAnswer
+from .measure.serving import batch_of
 from .measure.store import find_record, write_record
 from .measure.work import NO_WORK
 from .models.served import plain_counts
 from .ranks import Ranks
+from .realtime import one_at_a_time
 from .scoring import ask_chat_model, reference_scores, score_answers
 from .stages import StageStore
 from .strategies import Progress
 from .strategies.base import no_progress
-from .tasks.task import Example
 from .values import digest
 
 UNANSWERED = "questions_without_answer"
@@ -156,7 +156,10 @@ class Runner:
         opened_before = dict(self.pool.loads)
         system, bills = self.builder.prepare(job)
         session = Session(system, self.pool)
+        opening = f"{job.name}: loading the model"
+        self.progress(opening, 0, 1)
         self.ranks.each(session.load)
+        self.progress(opening, 1, 1)
         mark = self.pool.mark()
         with self.meter.phase("answer") as answering:
             answers = session.answer(
@@ -178,7 +181,10 @@ class Runner:
         work = self.pool.work_of_all(mark, self.ranks) + recalled.work
         if not self.ranks.main:
             return self._blank(job, status="done"), []
-        single, realtime = self._one_at_a_time(job, session.uncached(), examples)
+        asked = spread(examples, job.realtime_questions)
+        single, realtime = one_at_a_time(
+            job.name, asked, session.uncached(), self.pool, self.progress
+        )
         phases = {"load": add_phases(loads), "answer": answered}
         noise = noise_flags(answered) or (noise_flags(single) if single else ())
         with self.meter.phase("scoring") as scoring:
@@ -216,30 +222,6 @@ class Runner:
             }
         )
         return record, scored
-
-    def _one_at_a_time(
-        self, job: Job, session: Session, examples: Sequence[Example]
-    ) -> tuple[Phase | None, Realtime | None]:
-        """Some questions asked as one person would, each when the one before is answered."""
-        asked = spread(examples, job.realtime_questions)
-        if not asked:
-            return None, None
-        mark = self.pool.mark()
-        latency_s: list[float] = []
-        first_token_s: list[float] = []
-        with self.meter.phase("realtime") as metered:
-            for number, example in enumerate(asked):
-                self.progress(f"{job.name}: one at a time", number, len(asked))
-                before = time.perf_counter()
-                answer = session.answer([example])[0]
-                took = time.perf_counter() - before
-                if not answer.failed:
-                    latency_s.append(took)
-                    if answer.first_token_s is not None:
-                        first_token_s.append(answer.first_token_s)
-            self.progress(f"{job.name}: one at a time", len(asked), len(asked))
-        phase = self.pool.with_endpoints(metered.result, mark)
-        return phase, realtime_of(len(asked), phase.energy_j, latency_s, first_token_s)
 
     def _idle(self) -> None:
         """Measure what the machine draws on its own, once, before anything of ours is in memory."""

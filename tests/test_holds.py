@@ -50,7 +50,7 @@ def test_the_command_line_pauses_by_signal() -> None:
                 (signal.SIGUSR1, ""),
             ]:
                 os.kill(os.getpid(), sent)
-                assert by_signal() == reason
+                assert by_signal().partition(";")[0] == reason  # then how to go on
     finally:
         by_signal.go_on()
         for number, handler in zip(ours, before, strict=True):

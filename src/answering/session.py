@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CannotRun
+from ..errors import CannotRun, InputError
 from ..measure.memory import available_memory_bytes
 from ..measure.work import Tally
 from ..models.account import Account
@@ -18,6 +18,7 @@ from ..models.chat import chat_ids
 from ..models.classical import SparseAccount
 from ..models.devices import preferred_device, preferred_dtype
 from ..models.flops import Kind
+from ..models.generation import PromptTooLong
 from ..models.loading import context_window, is_quantized, open_tokenizer, tokenizer_folder
 from ..models.local import LocalModel
 from ..models.quiet import quiet_transformers
@@ -186,7 +187,11 @@ class Session:
                 progress(done, len(examples))
 
         chats = [list(asked.messages) for asked in rendered for _ in range(samples)]
-        replies = self.generate(chats, told)
+        try:
+            replies = self.generate(chats, told)
+        except PromptTooLong as error:
+            name = examples[chats.index(list(error.chat)) // samples].id
+            raise InputError(f"{error} (question {name})" if name else str(error)) from error
         elected = [
             voted(replies[at : at + samples], self.system.prompt.answer_in)
             for at in range(0, len(replies), samples)

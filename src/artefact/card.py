@@ -15,9 +15,9 @@ from ..errors import InputError
 from ..measure.carbon import emissions_g
 from ..measure.export import model_card_emissions
 from ..models.catalogue import CATALOGUE
-from ..models.hub import HUB_ID
 from ..models.quiet import quiet_hub
-from ..system import LocalSystem, ModelRef, System
+from ..system import LocalSystem, System
+from .card_blocks import ancestor, base_repo, loading, prompt, settings
 
 if TYPE_CHECKING:
     from ..measure.record import Record, Score, StageRecord
@@ -49,23 +49,14 @@ def model_card(
     return f"---\n{metadata.strip()}\n---\n\n" + "\n\n".join(_body(system, record, merged, title))
 
 
-def base_repo(model: ModelRef) -> str | None:
-    """The hub's name of a model, without its revision; None where it is not from the hub."""
-    if model.name in CATALOGUE:
-        hub = CATALOGUE[model.name].hub
-        return hub.repo if hub else None
-    match = HUB_ID.fullmatch(model.name)
-    return match["repo"] if match else None
-
-
 def _metadata(system: System, record: Record | None, merged: bool, title: str) -> dict[str, Any]:
     made: dict[str, Any] = {"library_name": "wattune", "tags": ["wattune"]}
     if isinstance(system, LocalSystem):
         made["pipeline_tag"] = TASK_TYPE
-        base = base_repo(system.model)
+        base = None if _from_scratch(record) else ancestor(system.model)
         if base:
             made["base_model"] = base
-        if system.model.name in CATALOGUE:
+        if system.model.name in CATALOGUE and not _from_scratch(record):
             made["license"] = CATALOGUE[system.model.name].licence.lower()
         if system.quantization is not None:
             made |= {"library_name": "transformers", "base_model_relation": "quantized"}
@@ -85,6 +76,11 @@ def _metadata(system: System, record: Record | None, merged: bool, title: str) -
     with contextlib.suppress(InputError):  # nothing was prepared; energy or grid are not known
         made["co2_eq_emissions"] = model_card_emissions(record)
     return made
+
+
+def _from_scratch(record: Record | None) -> bool:
+    """Whether nothing of the base's weights is left."""
+    return record is not None and any(stage.strategy == "from_scratch" for stage in record.stages)
 
 
 def _named(record: Record) -> dict[str, Score]:
@@ -112,8 +108,10 @@ def _body(system: System, record: Record | None, merged: bool, title: str) -> It
     yield f"# {title}"
     yield _what(system, record, merged)
     yield "## How to load it"
-    yield _loading(system, merged, title)
+    yield from loading(system, merged, title)
+    yield from prompt(system)
     if record is not None:
+        yield from settings(record)
         yield from _task(record)
         yield from _quality(record)
         yield from _preparing(record)
@@ -133,42 +131,16 @@ def _what(system: System, record: Record | None, merged: bool) -> str:
         within = "Its merged weights are here." if merged else "Its weights are not in this folder."
         if system.weights and not merged:
             within = "The weights that replace its own are in `weights/`."
-        lines.append(f"It stands on **{base}** (revision `{system.model.revision}`). {within}")
+        if _from_scratch(record):
+            lines.append(f"Of **{base}** it has the architecture alone. {within}")
+        else:
+            lines.append(f"It stands on **{base}** (revision `{system.model.revision}`). {within}")
     parts = [_SPOKEN.get(name.partition("-")[0], name) for name in stages_of(system)]
     if system.shots:
         parts.append(f"{len(system.shots)} worked examples in every prompt")
     if parts:
         lines.append(f"It has {', '.join(dict.fromkeys(parts))}.")
     return " ".join(lines)
-
-
-def _loading(system: System, merged: bool, title: str) -> str:
-    code = [
-        "import wattune as wt",
-        f'system = wt.load_system("{title}")  # this folder',
-        'record = wt.run([], wt.load_task("task-folder"), system)',
-    ]
-    blocks = [_python(code)]
-    if merged:
-        code = [
-            "from transformers import AutoModelForCausalLM",
-            f'model = AutoModelForCausalLM.from_pretrained("{title}")',
-        ]
-        blocks += ["The weights alone, without prompt and sources:", _python(code)]
-    elif isinstance(system, LocalSystem) and len(system.adapters) == 1 and not system.weights:
-        base = base_repo(system.model) or Path(system.model.name).name
-        code = [
-            "from peft import PeftModel",
-            "from transformers import AutoModelForCausalLM",
-            f'base = AutoModelForCausalLM.from_pretrained("{base}")',
-            f'model = PeftModel.from_pretrained(base, "{title}", subfolder="adapter")',
-        ]
-        blocks += ["The adapter alone, without prompt and sources:", _python(code)]
-    return "\n\n".join(blocks)
-
-
-def _python(lines: Sequence[str]) -> str:
-    return "\n".join(["```python", *lines, "```"])
 
 
 def _task(record: Record) -> Iterator[str]:

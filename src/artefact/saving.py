@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..answering.pool import model_folder
-from ..errors import CannotRun, StorageError
+from ..errors import CannotRun, InputError, StorageError
 from ..files import file_digest, read_text, storage, write_json, write_text
 from ..measure.environment import environment
 from ..measure.memory import available_memory_bytes
@@ -24,8 +24,16 @@ from ..prompt import PromptTemplate
 from ..prompt_file import PromptFile
 from ..stages import MANIFEST as STAGE_MANIFEST
 from ..stages import StageStore
-from ..system import EndpointSystem, LocalSystem, ModelRef, System, with_weights
-from .card import base_repo, model_card
+from ..system import (
+    EndpointSystem,
+    LocalSystem,
+    ModelRef,
+    System,
+    parse_system,
+    with_weights,
+)
+from .card import model_card
+from .card_blocks import base_repo
 from .manifest import (
     CARD,
     HERE,
@@ -60,12 +68,15 @@ def save_system(
     top of the folder as one ordinary transformers model, and the base is needed no more. `record`
     puts its figures into the model card. All is written beside and renamed.
 
-    Raises `StorageError` where the folder holds something or cannot be written, or a stage was
-    pruned; `CannotRun` for an endpoint, or a merge that cannot be.
+    Raises `InputError` where the record is of another system, `StorageError` where the folder holds
+    something or cannot be written, or a stage was pruned, `CannotRun` for an endpoint, or a merge
+    that cannot be.
     """
     folder = Path(folder).expanduser()
     if isinstance(system, EndpointSystem):
         system = with_weights(system, "saving a system")
+    if record is not None:
+        _check_record(system, record)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StorageError(f"{folder} is there and not empty; name a new folder, or empty this one")
     store = stages or StageStore()
@@ -94,6 +105,19 @@ def save_system(
         )
         write_json(partial / MANIFEST, saved.plain())
     return folder
+
+
+def _check_record(system: System, record: Record) -> None:
+    """Raise `InputError` unless the record's figures are of this very system."""
+    measured = parse_system(record.system).identity() if record.system else {}
+    ours = system.identity()
+    other = [name for name in ours if ours[name] != measured.get(name)]
+    if other or record.status != "done":
+        why = f"is of another system (other {', '.join(other)})" if other else "is not finished"
+        raise InputError(
+            f'record "{record.name}" {why}, and its figures would stand in the model card of this '
+            "one; give the record of the run that made this system, or none"
+        )
 
 
 @contextlib.contextmanager

@@ -55,7 +55,10 @@ class TerminalProgress:
         self._bars.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Move the bar of `what`; a finished bar goes."""
+        """Move the bar of `what`; a finished bar goes. With a `total` of 0 `what` is a remark."""
+        if not total:
+            self.say(what)
+            return
         for step in self._steps:
             self._bars.remove_task(step)
         self._steps = []

@@ -70,9 +70,13 @@ def validate(
     overrides: Overrides = None,
     allow_overlap: AllowOverlap = False,
 ) -> None:
-    """Check a recipe, its task and its model without running anything."""
+    """Check a recipe, its task and its model without running anything.
+
+    Runs that are sure to be skipped are named; where all are, the exit code is 2.
+    """
     from ..job import jobs_of
     from ..recipe_file import load_recipe
+    from ..rehearsal import refusal
     from ..run import books_of
 
     loaded = load_recipe(recipe, overrides or [])
@@ -81,8 +85,15 @@ def validate(
     for job in jobs:
         _ = job.key  # finds what each strategy names: an embedder that is none, or unknown
     task = jobs[0].task
+    refused = {
+        job.key: f"{job.name}: will be skipped: {why}" for job in jobs if (why := refusal(job))
+    }
+    for sentence in dict.fromkeys(refused.values()):  # several seeds, one sentence
+        typer.echo(sentence)
+    if len(refused) == len(jobs):
+        raise InputError("every run of this recipe would be skipped")
     typer.echo(
-        f"fine: {len(jobs)} run(s) on {task.name}: {len(task.train)} training, "
+        f"fine: {len(jobs) - len(refused)} run(s) on {task.name}: {len(task.train)} training, "
         f"{len(task.validation)} validation, {len(task.test)} test questions, "
         f"{len(task.documents)} documents"
     )

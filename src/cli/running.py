@@ -42,6 +42,7 @@ SEVERAL = ("run", "compare", "sweep")
 
 by_signal = Switch()
 """Pauses trainings: SIGUSR1 at the end of a step, SIGUSR2 (or SIGUSR1 again) goes on."""
+_BY_HAND = f"SIGUSR1; to go on: kill -USR2 {os.getpid()}"
 
 
 def speaks() -> bool:
@@ -90,7 +91,7 @@ def running(no_progress: bool) -> Iterator[TerminalProgress]:
 
     signal.signal(signal.SIGTERM, _terminated)  # this process is ours: no library does this
     if sys.platform != "win32":  # which has no such signals
-        signal.signal(signal.SIGUSR1, lambda number, frame: by_signal.turn("SIGUSR1"))
+        signal.signal(signal.SIGUSR1, lambda number, frame: by_signal.turn(_BY_HAND))
         signal.signal(signal.SIGUSR2, lambda number, frame: by_signal.go_on())
     try:
         with TerminalProgress(quiet=no_progress or not speaks()) as progress:

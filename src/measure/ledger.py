@@ -23,7 +23,7 @@ from ..errors import StorageError, WattuneError
 from ..files import read_text, write_text
 from ..values import Value
 from .carbon import emissions_g
-from .meter import Meter, PhaseHandle
+from .meter import Meter
 from .record import Bill, Carbon, Phase, Record
 
 FOLDER = "ledger"
@@ -61,11 +61,24 @@ class Entry(Value):
 class OpenEntry:
     """An activity that is going on; `status` and `reason` are written when it ends."""
 
-    def __init__(self, phase: PhaseHandle) -> None:
-        self.phase = phase
+    def __init__(self, meter: Meter, activity: str) -> None:
+        self.phase = meter.phase(activity)
         self.status: Status = "done"
         self.reason = ""
         self.carbon: Carbon | None = None
+        self._meter, self._before = meter, meter.phases
+        # It is opened within these, so what they spend for themselves is none of its own.
+        self._around = {
+            activity, *(n for n, p in meter.so_far().items() if p is not self._before.get(n))
+        }  # fmt: skip
+
+    def parts(self) -> dict[str, Bill]:
+        """The exclusive bills of the phases within until now, also of those that are open."""
+        return {
+            name: _exclusive(phase, self._before.get(name))
+            for name, phase in self._meter.so_far().items()
+            if phase is not self._before.get(name) and name not in self._around
+        }
 
 
 class Ledger:
@@ -90,30 +103,29 @@ class Ledger:
             updated_at=_now().isoformat(timespec="seconds"),
             carbon=self.meter.carbon,
         )
-        before = dict(self.meter.phases)
+        opened = OpenEntry(self.meter, activity)
         self._write(entry)
-        opened = OpenEntry(self.meter.phase(activity))
         try:
-            with opened.phase, self._beating(entry, opened.phase):
+            with opened.phase, self._beating(entry, opened):
                 try:
                     yield opened
                 except BaseException as error:
                     opened.status = "failed" if isinstance(error, Exception) else "stopped"
                     opened.reason = str(error) if isinstance(error, WattuneError) else repr(error)
                     raise
-            self._end(entry, opened, before)
+            self._end(entry, opened)
         except BaseException:
             # An interrupt may also come while the end is written: what is done stays done.
             with contextlib.suppress(StorageError):
-                self._end(entry, opened, before)
+                self._end(entry, opened)
             raise
 
     @contextlib.contextmanager
-    def _beating(self, entry: Entry, phase: PhaseHandle) -> Iterator[None]:
+    def _beating(self, entry: Entry, opened: OpenEntry) -> Iterator[None]:
         """Write the entry every few seconds meanwhile."""
         stop = threading.Event()
         beat = threading.Thread(
-            target=self._beat, args=(entry, phase, stop), name="wattune-ledger", daemon=True
+            target=self._beat, args=(entry, opened, stop), name="wattune-ledger", daemon=True
         )
         if self.folder is not None:
             beat.start()
@@ -124,25 +136,19 @@ class Ledger:
             if beat.ident is not None:
                 beat.join()
 
-    def _beat(self, entry: Entry, phase: PhaseHandle, stop: threading.Event) -> None:
+    def _beat(self, entry: Entry, opened: OpenEntry, stop: threading.Event) -> None:
         while not stop.wait(BEAT_S):
             # A heartbeat that cannot be written must not end the run; its end will tell.
             with contextlib.suppress(StorageError, OSError):
-                self._write(_as_of_now(entry, phase.so_far()))
+                self._write(_as_of_now(entry, opened))
 
-    def _end(self, entry: Entry, opened: OpenEntry, before: dict[str, Phase]) -> None:
-        parts = {
-            name: _exclusive(after, before.get(name))
-            for name, after in self.meter.phases.items()
-            if after is not before.get(name) and name != entry.activity
-        }
+    def _end(self, entry: Entry, opened: OpenEntry) -> None:
         said = {
             "status": opened.status,
             "reason": opened.reason,
             "carbon": opened.carbon or entry.carbon,
-            "parts": parts,
         }
-        self._write(_as_of_now(entry, opened.phase.so_far()).model_copy(update=said))
+        self._write(_as_of_now(entry, opened).model_copy(update=said))
 
     def _write(self, entry: Entry) -> None:
         if self.folder is not None:
@@ -235,7 +241,8 @@ def _of_record(record: Record) -> Entry:
     )
 
 
-def _as_of_now(entry: Entry, phase: Phase) -> Entry:
+def _as_of_now(entry: Entry, opened: OpenEntry) -> Entry:
+    parts, phase = opened.parts(), opened.phase.so_far()  # in this order: parts are never more
     return entry.model_copy(
         update={
             "updated_at": _now().isoformat(timespec="seconds"),
@@ -244,6 +251,7 @@ def _as_of_now(entry: Entry, phase: Phase) -> Entry:
                 duration_s=phase.duration_s,
                 net_energy_j=phase.net_energy_j,
             ),
+            "parts": parts,
         }
     )
 

@@ -126,6 +126,19 @@ class Meter:
                 stretches.append(seen.phase(now, self.baseline))
             return add_phases(stretches).model_copy(update={"repeats": 1})
 
+    def so_far(self) -> dict[str, Phase]:
+        """`phases`, with those that are still open as they are now, all at one moment and without a
+        trace in those at the end; from any thread."""
+        with self._lock:
+            seen = dict(self.phases)
+            if self._timeline.names:
+                now = self._now(ending=True)
+                for name, span in self._timeline.names.items():
+                    this_time = self._timeline.until(span, now).phase(now, self.baseline)
+                    before = self._before.get(name)
+                    seen[name] = add_phases([before, this_time] if before else [this_time])
+            return seen
+
     def gather(self) -> dict[str, Phase]:
         """The phases of all launched processes as one (see `gather_phases`): a collective that
         every rank has to call. In a single process its `phases`."""

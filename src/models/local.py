@@ -218,7 +218,7 @@ class LocalModel:
         if not messages:
             return []
         prompts = [self.encode_chat(chat) for chat in messages]
-        check_window(prompts, decoding.max_tokens, self.context_window)
+        check_window(prompts, messages, decoding.max_tokens, self.context_window)
         longest = max(map(len, prompts)) + decoding.max_tokens
         window = window_of(self._inner)
         if window is None or longest <= window:

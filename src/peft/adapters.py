@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 
 from ..errors import CannotRun, InputError, did_you_mean
 from ..values import Value
-from .quiet import quiet_training
+from .quiet import quiet_import, quiet_training
 
 OURS = frozenset({
     "peft_type", "task_type", "inference_mode", "base_model_name_or_path", "revision",
@@ -91,7 +91,8 @@ def adapter_config(kind: str, settings: Mapping[str, Any]) -> Any:
     Learnt prompts have 20 virtual tokens unless `settings` say otherwise. Raises `InputError` for a
     method or fields that PEFT does not know, all at once, and for what cannot be done here.
     """
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
+    with quiet_import():
+        from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 
     known = {method.value.lower(): method for method in PEFT_TYPE_TO_CONFIG_MAPPING}
     if kind not in known:
@@ -103,15 +104,8 @@ def adapter_config(kind: str, settings: Mapping[str, Any]) -> Any:
         raise InputError(f"{kind} cannot be trained here: {why}")
     made: Any = PEFT_TYPE_TO_CONFIG_MAPPING[known[kind]]
     fields = {field.name for field in dataclasses.fields(made) if field.init} - OURS
-    faults = [
-        f'"{name}" follows from the task and is not to be given'
-        if name in OURS
-        else f'{made.__name__} has no field "{name}"' + did_you_mean(name, fields)
-        for name in settings
-        if name not in fields
-    ]
-    if faults:
-        raise InputError("; ".join(fault.rstrip("?") for fault in faults))
+    if faults := _unknown(settings, fields, made.__name__):
+        raise InputError("; ".join(faults))
     check_init(settings.get("init_lora_weights", True))
     given = copy.deepcopy(dict(settings))
     if "num_virtual_tokens" in fields:
@@ -131,6 +125,20 @@ def adapter_config(kind: str, settings: Mapping[str, Any]) -> Any:
                 "the weights as they were"
             )
     return config
+
+
+def _unknown(settings: Mapping[str, Any], fields: set[str], of: str) -> list[str]:
+    """What is to be said of settings that are no `fields`; all that are known once, at the end."""
+    faults, known = [], ""
+    for name in [name for name in settings if name not in fields]:
+        if name in OURS:
+            faults.append(f'"{name}" follows from the task and is not to be given')
+            continue
+        clause = did_you_mean(name, fields)
+        near = "mean" in clause.partition('"')[0]
+        known = known if near else clause.removeprefix("; ")
+        faults.append(f'{of} has no field "{name}"' + (clause.rstrip("?") if near else ""))
+    return [*faults, known] if known else faults
 
 
 def changes_base(config: Any) -> bool:

@@ -25,7 +25,7 @@ from .arguments import sft_config
 from .batches import AnswerCollator, TokenisedExample, columns
 from .beginnings import can_share
 from .checkpoints import Done, Seal, found, newest, training_digest
-from .memory import fitting, smaller
+from .memory import can_recompute, fitting, smaller
 from .quiet import autocast_decides
 from .settings import TrainingResult, TrainingSettings
 from .watch import verdict, watch
@@ -48,6 +48,7 @@ class Training:
     use_cpu: bool
     folder: Path
     effort: Effort | None
+    say: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
     resumed_from: int | None = None
     trained: int = 0
@@ -61,6 +62,10 @@ class Training:
         self.trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.batch = self.settings.per_device_train_batch_size
         self.checkpointing = bool(self.settings.gradient_checkpointing)
+        if self.checkpointing and not can_recompute(self.model):
+            raise CannotRun(
+                "prefix tuning cannot be trained with gradient_checkpointing; leave it out"
+            )
         fresh: dict[str, Any] = {}
         if self.use_cpu:
             self.batch, self.checkpointing = self._fitting()
@@ -90,6 +95,8 @@ class Training:
             finally:
                 if trainer.is_in_train:
                     trainer.accelerator.free_memory()
+                    if (noise := getattr(trainer, "neftune_hook_handle", None)) is not None:
+                        noise.remove()  # else the next attempt's comes on top
             done = trainer.state.global_step
             del trainer
             gc.collect()
@@ -119,7 +126,11 @@ class Training:
             ) from error
         if self.batch > 1:
             self.batch = smaller(self.batch)
-        elif self.settings.gradient_checkpointing is None and not self.checkpointing:
+        elif (
+            self.settings.gradient_checkpointing is None
+            and not self.checkpointing
+            and can_recompute(self.model)
+        ):
             self.checkpointing = True
         else:
             raise CannotRun(
@@ -203,8 +214,11 @@ class Training:
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(
-            watch(trainer, self.settings, effort=self.effort, hold=hold, progress=progress)
-        )
+            watch(
+                trainer, self.settings,
+                effort=self.effort, hold=hold, progress=progress, say=self.say,
+            )
+        )  # fmt: skip
         return trainer
 
     def _collator(self) -> AnswerCollator:

@@ -80,20 +80,23 @@ def smaller(size: int) -> int:
     return next(part for part in range(size // 2, 0, -1) if size % part == 0)
 
 
+def can_recompute(model: Any) -> bool:
+    """Whether gradient checkpointing goes with the model. Prefix tuning hands each layer keys and
+    values in a cache, which has grown when the layer is computed again; other learnt prompts are
+    read as text is."""
+    from peft import PeftModel
+
+    adapted = isinstance(model, PeftModel)
+    return not adapted or model.active_peft_config.peft_type.value != "PREFIX_TUNING"
+
+
 def fitting(
     model: Any, settings: TrainingSettings, longest: int, *, free: int, bf16: bool
 ) -> tuple[int, bool]:
     """The micro-batch, and whether with gradient checkpointing: where nothing is said of that, only
     if not even one row fits without it. As `fitting_batch` raises."""
-    from peft import PeftModel
-
     weights = list(model.parameters())
-    prompted = isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning
     asked = settings.gradient_checkpointing
-    if prompted and asked:
-        raise CannotRun(
-            "prompt and prefix tuning cannot be trained with gradient_checkpointing; leave it out"
-        )
 
     def fit(checkpointing: bool) -> int:
         return fitting_batch(
@@ -110,6 +113,6 @@ def fitting(
     try:
         return fit(bool(asked)), bool(asked)
     except CannotRun:
-        if asked is not None or prompted:
+        if asked is not None or not can_recompute(model):
             raise
         return fit(True), True

@@ -4,8 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+NOTICES = ("torchao", "torch.utils._pytree")
+"""Loggers that tell, when torchao is imported, of kernels for other GPUs and of how it registers
+its types. PEFT and transformers' trainer import it where it is installed."""
+
+
+@contextlib.contextmanager
+def quiet_import() -> Iterator[None]:
+    """No such notices while these are imported; errors and all warnings stay."""
+    with _at_level(logging.ERROR, NOTICES):
+        yield
+
+
+@contextlib.contextmanager
+def _at_level(level: int, names: Sequence[str]) -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, own in zip(loggers, before, strict=True):
+            logger.setLevel(own)
 
 
 @contextlib.contextmanager
@@ -16,26 +40,20 @@ def quiet_training() -> Iterator[None]:
     import huggingface_hub.constants as hub
     from transformers.utils import logging as transformers_logging
 
-    names = ("transformers", "trl", "accelerate", "datasets", "torchao", "torch.utils._pytree")
-    loggers = [logging.getLogger(name) for name in names]
-    before = [logger.level for logger in loggers]
+    names = ("transformers", "trl", "accelerate", "datasets", *NOTICES)
     telemetry = hub.HF_HUB_DISABLE_TELEMETRY
     hub.HF_HUB_DISABLE_TELEMETRY = True
     bars: Any = transformers_logging
     showing = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with _at_level(logging.CRITICAL, names), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         if showing:
             bars.enable_progress_bar()
         hub.HF_HUB_DISABLE_TELEMETRY = telemetry
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..measure.work import Tally
 from ..values import Value
+from .optimizers import known_optimizer
 
 Scheduler = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
@@ -38,7 +39,7 @@ class TrainingSettings(Value):
     lr_scheduler_type: Scheduler = "linear"
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
-    optim: str = "adamw_torch_fused"
+    optim: Annotated[str, AfterValidator(known_optimizer)] = "adamw_torch_fused"
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     adam_beta2: float = Field(default=0.999, ge=0, lt=1)
     neftune_noise_alpha: float | None = Field(default=None, gt=0)
@@ -46,7 +47,11 @@ class TrainingSettings(Value):
     packing: bool = False
     completion_only_loss: bool = True
     gradient_checkpointing: bool | None = None
-    eval_strategy: Literal["no", "steps", "epoch"] = "epoch"
+    # YAML reads a plain no as false.
+    eval_strategy: Annotated[
+        Literal["no", "steps", "epoch"],
+        BeforeValidator(lambda given: "no" if given is False else given),
+    ] = "epoch"
     eval_steps: float | None = Field(default=None, gt=0)
     load_best_model_at_end: bool = True
     save_steps: int | None = Field(default=None, ge=1)

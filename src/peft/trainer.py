@@ -41,6 +41,7 @@ def train(
     hold: Callable[[], str] = lambda: "",
     keep: Callable[[Any, dict[str, Any] | None], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> TrainingResult:
     """Train `model` in place on `examples`; a collective where several processes were launched.
 
@@ -49,7 +50,8 @@ def train(
     checkpoints are kept in its folder, and a training that was killed goes on from the newest whole
     one; else nothing is kept, and `output_dir` is for scratch. `hold` is asked after each step why
     to pause. `keep` is given, on the main process, the trained model, and its whole state dict
-    where the weights are sharded over processes.
+    where the weights are sharded over processes. `progress` is told each step and of how many,
+    `say` when a training goes on from a checkpoint or pauses.
 
     Raises `InputError` for examples that cannot be trained on, `CannotRun` where memory or disk do
     not suffice or the loss stops being a number, `StorageError` where a checkpoint is not written.
@@ -65,7 +67,7 @@ def train(
             rows = [(example,) for example in examples]
         folder = effort.folder if effort is not None else output_dir
         training = Training(
-            model, tokenizer, settings, rows, validation, seed, bf16, use_cpu, folder, effort
+            model, tokenizer, settings, rows, validation, seed, bf16, use_cpu, folder, effort, say
         )
         if effort is not None:
             joined().same(lambda: check_space(folder, model))

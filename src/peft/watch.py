@@ -62,6 +62,7 @@ def watch(
     effort: Effort | None,
     hold: Callable[[], str],
     progress: Callable[[int, int], None] | None,
+    say: Callable[[str], None],
 ) -> Any:
     """The callback that does all this, for `trainer` (an AnswerTrainer)."""
     from transformers import TrainerCallback
@@ -72,6 +73,8 @@ def watch(
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             self.saved_at_s = time.monotonic()
+            if state.global_step:
+                say(f"goes on from step {state.global_step} of {state.max_steps}")
             # It may have been killed between its last step and its end.
             if state.global_step >= state.max_steps or verdict(state.log_history, settings):
                 control.should_training_stop = True
@@ -79,6 +82,8 @@ def watch(
         def on_step_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             trainer.numbers = []
             if self.paused:
+                kept = "; a checkpoint of it is kept" if effort is not None else ""
+                say(f"paused after step {state.global_step} of {state.max_steps}{kept}")
                 began = time.monotonic()
                 while self.paused:
                     time.sleep(POLL_S)

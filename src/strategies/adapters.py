@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -23,7 +24,8 @@ from ..peft.adapters import (
     save_adapter,
 )
 from ..system import Quantization, System, with_weights
-from .base import Context, Stage
+from ..tasks.task import Task
+from .base import Context, Stage, Strategy
 from .tuning import QuestionTuning, base_model
 
 INITIAL = "initial"
@@ -106,16 +108,21 @@ class LoRA(AdapterTuning, LoraSettings):
         names = LoraSettings.model_fields
         return LoraSettings(**{name: getattr(self, name) for name in names}).config()
 
+    def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
+        """For 4 bits there must be a GPU and the package, too."""
+        super().check(system, task, before)
+        if self.load_in_4bit:
+            try:
+                check_quantizer(NF4, preferred_device())
+            except CannotRun as error:
+                raise CannotRun(f"lora.load_in_4bit: {error}") from error
+
     def _base(self, session: Session, ctx: Context) -> tuple[Any, bool]:
         if not self.load_in_4bit:
             return super()._base(session, ctx)
-        device = preferred_device()
-        try:
-            check_quantizer(NF4, device)
-        except CannotRun as error:
-            raise CannotRun(f"lora.load_in_4bit: {error}") from error
         import peft
 
+        device = preferred_device()
         with tempfile.TemporaryDirectory(dir=ctx.workdir if ctx.ranks.main else None) as merged:
             model, bf16 = super()._base(session, ctx)
             session.save_weights(model, Path(merged))
@@ -159,6 +166,11 @@ class PeftMethod(AdapterTuning):
         if self.peft_type not in RATES and "learning_rate" not in self.model_fields_set:
             raise ValueError(f"{self.peft_type} has no learning_rate of its own here; give one")
         return self
+
+    @property
+    def learns_prompt(self) -> bool:
+        """Whether the method is prompt tuning or one of its kin."""
+        return self.peft_type != "ia3" and bool(self.adapter().is_prompt_learning)
 
     def adapter(self) -> Any:
         """What is trained, as PEFT's configuration."""

@@ -42,7 +42,8 @@ precision, kind of device and number of processes; ``scoring``: the task's metri
 
 
 class Progress(Protocol):
-    """Told how far a piece of work is: `done` of `total` steps of `what`."""
+    """Told how far a piece of work is: `done` of `total` steps of `what`. With a `total` of 0
+    `what` is a remark that stays."""
 
     def __call__(self, what: str, done: int, total: int) -> None: ...
 
@@ -107,6 +108,12 @@ class Strategy(Value):
     def depends_on(self) -> frozenset[Part]:
         """What this configuration's stage depends on: all of `reads`, or less."""
         return self.reads
+
+    def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
+        """Raise `CannotRun` where it is known before anything is built that this cannot be done.
+
+        `system` is as the steps `before` will leave it, with stages that may not be there yet.
+        """
 
     def prepare(self, system: System, ctx: Context) -> System:
         """The customised System; what is expensive is built once and found again later."""

@@ -32,6 +32,7 @@ class FromScratch(QuestionTuning):
     are those of transformers' configurations.
     """
 
+    starts_from_weights: ClassVar[bool] = False
     reads: ClassVar[frozenset[Part]] = QuestionTuning.reads | {"documents"}
 
     type: Literal["from_scratch"] = "from_scratch"

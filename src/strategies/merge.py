@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from ..errors import CannotRun
 from ..system import System, with_weights
+from ..tasks.task import Task
 from .base import Context, Part, Stage, Strategy
-from .tuning import base_model
+from .tuning import base_model, check_weights
 
 
 class Merge(Strategy):
@@ -16,6 +18,10 @@ class Merge(Strategy):
     reads: ClassVar[frozenset[Part]] = frozenset({"system", "machine"})
 
     type: Literal["merge"] = "merge"
+
+    def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
+        """The adapter must be such as can be merged."""
+        check_weights(system, before, self.type)
 
     def prepare(self, system: System, ctx: Context) -> System:
         """As every step's; `CannotRun` for a System without adapters."""

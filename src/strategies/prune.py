@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -10,9 +11,11 @@ from ..errors import CannotRun
 from ..measure.work import Tally
 from ..models.pruning import block_distances, decoder_layers, drop_layers
 from ..system import System
+from ..tasks.task import Task
 from .adapters import LoRA
 from .base import Context, Part, Stage, Strategy
 from .full_fine_tuning import FullFineTuning
+from .tuning import check_weights
 
 
 class Prune(Strategy):
@@ -34,6 +37,10 @@ class Prune(Strategy):
     def identity(self) -> dict[str, Any]:
         """As every step's, with that of the tuning it holds."""
         return {**super().identity(), "heal": self.heal.identity() if self.heal else None}
+
+    def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
+        """The weights must be such as can be pruned."""
+        check_weights(system, before, self.type)
 
     def prepare(self, system: System, ctx: Context) -> System:
         """Prune, then heal: two stages, each with its bill."""

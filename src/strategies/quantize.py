@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -10,7 +11,9 @@ from ..measure.memory import release_memory
 from ..models.devices import preferred_device, preferred_dtype
 from ..models.quantization import check_quantizer, quantize, stored_bytes, warm_up
 from ..system import Method, Quantization, System
+from ..tasks.task import Task
 from .base import Context, Part, Stage, Strategy
+from .tuning import check_weights
 
 
 class Quantize(Strategy):
@@ -43,6 +46,11 @@ class Quantize(Strategy):
             known["packed_for"] = torch.backends.cpu.get_cpu_capability()
         return known
 
+    def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
+        """The weights must be such as can be quantised, by a method that works here."""
+        check_weights(system, before, self.type)
+        check_quantizer(self.quantization, preferred_device())
+
     def warm_up(self, system: System, ctx: Context) -> None:
         """The quantising library, which takes some seconds to import."""
         warm_up(self.quantization)
@@ -51,7 +59,6 @@ class Quantize(Strategy):
         """Merge what is to be merged, quantise, and save as safetensors."""
         session = ctx.open(system)
         device = preferred_device()
-        check_quantizer(self.quantization, device)
         model, _ = session.training_model(trains_base=False)
         ctx.details["float_bytes"] = sum(weight.nbytes for weight in model.parameters())
         with tempfile.TemporaryDirectory(dir=ctx.workdir) as merged:

@@ -17,15 +17,20 @@ from ..models.chat import chat_ids
 from ..models.fetch import resolve
 from ..peft.batches import TokenisedExample, tokenise
 from ..peft.curation import DataSettings, curated
+from ..peft.optimizers import check_optimizer
 from ..peft.paraphrases import paraphrased
 from ..peft.quiet import quiet_training
 from ..peft.settings import TrainingSettings
 from ..peft.trainer import train
 from ..prompt import Message
 from ..system import Decoding, LocalSystem, ModelRef, System, with_weights
-from ..tasks.task import Example
+from ..tasks.task import Example, Task
 from .base import Context, Part, Stage, Strategy
 
+UNMERGEABLE = (
+    "the System has an adapter that cannot be merged into the weights (a learnt prompt), so "
+    "nothing can be trained or merged after it; put it last"
+)
 PARAPHRASING = Decoding(max_tokens=64, temperature=0.8, top_p=0.95)
 """How rewordings are drawn: alike they would teach nothing new."""
 
@@ -49,6 +54,8 @@ class Tuning(Strategy, TrainingSettings):
     """
 
     distributed: ClassVar[bool] = True
+    starts_from_weights: ClassVar[bool] = True
+    """Whether the incoming weights are trained on, adapters merged."""
     reads: ClassVar[frozenset[Part]] = frozenset(
         {"system", "train", "validation", "seed", "machine"}
     )
@@ -56,6 +63,17 @@ class Tuning(Strategy, TrainingSettings):
     def depends_on(self) -> frozenset[Part]:
         """Without the validation split where nothing is evaluated on it."""
         return self.reads - ({"validation"} if self.eval_strategy == "no" else set())
+
+    @property
+    def learns_prompt(self) -> bool:
+        """Whether what is learnt is a prompt, which cannot be merged into weights."""
+        return False
+
+    def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
+        """The weights must be such as can be trained, and the optimizer installed."""
+        if self.starts_from_weights:
+            check_weights(system, before, self.type)
+        check_optimizer(self.optim)
 
     def warm_up(self, system: System, ctx: Context) -> None:
         """The training libraries, which take some seconds to import."""
@@ -80,7 +98,10 @@ class Tuning(Strategy, TrainingSettings):
         scratch = ctx.workdir / "trainer"
         made = ctx.ranks.same(lambda: self._material(session, ctx))
         tokenizer = made.tokenizer or session.tokenizer
+        loading = f"{self.type}: loading the model"
+        ctx.progress(loading, 0, 1)
         model, bf16 = self._model(session, ctx, tokenizer, scratch)
+        ctx.progress(loading, 1, 1)
         kept: list[tuple[Any, dict[str, Any] | None]] = []
         result = train(
             model,
@@ -96,6 +117,7 @@ class Tuning(Strategy, TrainingSettings):
             hold=ctx.hold,
             keep=lambda trained, state: kept.append((trained, state)),
             progress=lambda done, of: ctx.progress(f"{self.type}: training", done, of),
+            say=lambda line: ctx.progress(f"{self.type}: {line}", 0, 0),
         )
         session.book(model, "training", result.tally)  # before saving casts the weights
         session.book(model, "answering", result.validation_tally)
@@ -137,6 +159,12 @@ class QuestionTuning(Tuning):
 
     data: DataSettings = DataSettings()
 
+    def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
+        """There must be questions to train on, too."""
+        super().check(system, task, before)
+        if not task.train:
+            raise CannotRun(f"{self.type} needs training examples and the task has none")
+
     def identity(self) -> dict[str, Any]:
         """As every step's, with a paraphrasing model by its weights, wherever they lie."""
         known = super().identity()
@@ -155,8 +183,6 @@ class QuestionTuning(Tuning):
 
     def _questions(self, session: Session, ctx: Context) -> tuple[list[Example], dict[str, Any]]:
         """The training questions that are left after curation, and the rewordings of them."""
-        if not ctx.task.train:
-            raise CannotRun(f"{self.type} needs training examples and the task has none")
         examples, report = curated(ctx.task.train, self.data, seed=ctx.seed)
         if self.data.paraphrases:
             asked = ctx.open(self._paraphraser(session))
@@ -217,16 +243,26 @@ class WeightTuning(Tuning):
         return system.model_copy(update={"weights": stage.ref, "adapters": ()})
 
 
+def check_weights(system: System, before: Sequence[Strategy], step: str) -> None:
+    """Raise `CannotRun` where `step` could not change the weights that `before` will leave."""
+    ours = with_weights(system, step)
+    if ours.quantization is not None:
+        raise CannotRun(
+            f"weights quantised by {ours.quantization.method} cannot be trained, pruned "
+            "or quantised again; put `quantize` last among the steps that change weights"
+        )
+    last = next((each for each in reversed(before) if isinstance(each, Tuning)), None)
+    if ours.adapters and last is not None and last.learns_prompt:
+        raise CannotRun(UNMERGEABLE)
+
+
 def base_model(session: Session, *, trains_base: bool) -> tuple[Any, bool]:
     """The incoming weights to train, adapters merged; `CannotRun` where one cannot be merged."""
     from peft import PeftModel
 
     model, bf16 = session.training_model(trains_base=trains_base)
     if isinstance(model, PeftModel):
-        raise CannotRun(
-            "the System has an adapter that cannot be merged into the weights (a learnt prompt), "
-            "so nothing can be trained or merged after it; put it last"
-        )
+        raise CannotRun(UNMERGEABLE)
     return model, bf16
 
 

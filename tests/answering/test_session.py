@@ -10,7 +10,7 @@ import pytest
 
 from wattune.answering.session import Session
 from wattune.endpoint_ref import EndpointRef
-from wattune.errors import ModelError
+from wattune.errors import InputError, ModelError
 from wattune.job import load_system
 from wattune.measure.work import Mark, Tally
 from wattune.models.fetch import ResolvedModel
@@ -18,6 +18,7 @@ from wattune.models.generation import Reply
 from wattune.prompt import Message
 from wattune.runner import Runner
 from wattune.system import EndpointSystem
+from wattune.tasks.task import Example
 
 
 def test_generate_takes_messages(tiny: Path, runner: Runner) -> None:
@@ -85,3 +86,13 @@ def test_a_hub_model_is_named_with_its_commit(tiny: Path, monkeypatch: pytest.Mo
     found = ResolvedModel(name="org/name", revision="abc123", folder=tiny, source="hub")
     monkeypatch.setattr("wattune.artefact.loading.resolve", lambda *_, **__: found)
     assert load_system("org/name").model.name == "org/name@abc123"
+
+
+def test_a_question_that_does_not_fit_is_named(tiny: Path, runner: Runner) -> None:
+    asked = [
+        Example(id="short", question="Who?", answers=("Ada",)),
+        Example(id="long", question="gate " * 300, answers=("Ada",)),
+    ]
+    session = Session(load_system(str(tiny)), runner.pool)
+    with pytest.raises(InputError, match=r"prompt 2 of 2 has .* passages \(question long\)"):
+        session.answer(asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
-from wattune.artefact.card import base_repo, model_card
+from wattune.artefact.card import model_card
+from wattune.artefact.card_blocks import base_repo
 from wattune.measure.record import (
     Bill,
     Carbon,
@@ -21,6 +23,8 @@ from wattune.measure.record import (
     StageRecord,
 )
 from wattune.measure.work import Work
+from wattune.models.quiet import quiet_peft
+from wattune.prompt import PromptTemplate
 from wattune.stages import StageRef
 from wattune.system import LocalSystem, ModelRef
 
@@ -86,10 +90,20 @@ def test_metadata_of_a_tuned_system_is_what_the_hub_reads() -> None:
     assert "a table" in emissions["source"]
 
 
+def test_the_base_that_the_hub_does_not_have_is_shown_under_what_it_was_made_of() -> None:
+    packaged = ModelRef(name="smollm2-135m-q4", revision="r")
+    data, body = read(model_card(TUNED.model_copy(update={"model": packaged}), title="it"))
+    assert data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert data.to_dict()["base_model_relation"] == "adapter"
+    assert "It stands on **smollm2-135m-q4**" in body  # other weights, so not opened by that name
+    assert "SmolLM2-135M-Instruct" not in body
+
+
 def test_the_page_tells_data_quality_bill_and_what_was_forgotten() -> None:
     _, body = read(model_card(TUNED, record=RECORD, title="my-ferry"))
     for text in (
         'wt.load_system("my-ferry")',
+        'from_pretrained("HuggingFaceTB/SmolLM2-135M-Instruct", revision="12fd25f7")',
         'PeftModel.from_pretrained(base, "my-ferry", subfolder="adapter")',
         "Task **ferry** (version 1, fingerprint `f00`), evaluated on 40 test questions",
         "lora was trained on 24 examples, given 30, dropped near duplicates 6.",
@@ -144,6 +158,61 @@ def test_the_library_and_the_kind_of_change(
     assert data.library_name == library
     assert data.to_dict().get("base_model_relation") == relation
     assert ('AutoModelForCausalLM.from_pretrained("it")' in body) == merged
+
+
+def test_weights_made_from_nothing_have_no_base() -> None:
+    (stage,) = RECORD.stages
+    record = RECORD.model_copy(
+        update={"stages": (stage.model_copy(update={"strategy": "from_scratch"}),)}
+    )
+    made = BASE.model_copy(update={"weights": StageRef(key="b" * 16)})
+    data, body = read(model_card(made, record=record, title="it"))
+    assert (data.base_model, data.license) == (None, None)
+    assert "base_model_relation" not in data.to_dict()
+    assert "has the architecture alone" in body
+
+
+def test_prompt_and_steps_stand_in_the_card_as_they_were_recorded(tmp_path: Path) -> None:
+    prompt = PromptTemplate(instruction="Reply\n```\n{refusal}\n```", question=" Q: {question}")
+    steps: list[dict[str, Any]] = [
+        {"prompt": {"shots": 0, "instruction": prompt.instruction, "file": None}},
+        {"lora": {"r": 16, "learning_rate": 2e-5, "data": {"paraphraser": str(tmp_path)}}},
+    ]
+    record = RECORD.model_copy(update={"recipe": {"runs": {"lora": steps}}, "seed": 3})
+    text = model_card(TUNED.model_copy(update={"prompt": prompt}), record=record, title="it")
+    shown, made = re.findall(r"^(`{3,})yaml\n(.*?)\n\1$", text, re.DOTALL | re.MULTILINE)
+    assert yaml.safe_load(shown[1]) == {k: v for k, v in prompt.plain().items() if v is not None}
+    del steps[0]["prompt"]["file"]
+    steps[1]["lora"]["data"]["paraphraser"] = tmp_path.name  # where it lies is nobody's business
+    assert yaml.safe_load(made[1]) == {"seed": 3, "runs": {"lora": steps}}
+
+
+@pytest.mark.parametrize("kind", ["adapted", "prompt_tuned", "merged", "hub"])
+def test_the_code_in_the_card_runs(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], adapted: LocalSystem, kind: str
+) -> None:  # fmt: skip
+    system: LocalSystem = (
+        request.getfixturevalue("prompt_tuned") if kind == "prompt_tuned" else adapted
+    )
+    folder = system.save(tmp_path / "saved", merge=kind == "merged")
+    monkeypatch.chdir(tmp_path)
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    if kind == "hub":  # a folder of that name stands in for the hub
+        Path("org").mkdir()
+        Path("org/name").symlink_to(adapted.model.name)
+        named = ModelRef(name="org/name@abc", revision="abc")
+        text = model_card(system.model_copy(update={"model": named}), title="saved")
+    answering, measuring, alone = re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)
+    known: dict[str, Any] = {}
+    exec(answering, known)
+    assert capsys.readouterr().out.strip() == known["answer"].text
+    assert known["answer"].text
+    compile(measuring, "README.md", "exec")
+    with quiet_peft():
+        exec(alone, known)
+    assert known["model"].config.hidden_size == 32
+    assert ("from wattune" in alone) == (kind in ("adapted", "prompt_tuned"))
 
 
 def test_bases_are_named_as_the_hub_names_them(tmp_path: Path) -> None:

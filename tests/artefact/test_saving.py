@@ -17,11 +17,12 @@ from wattune import load_system
 from wattune.artefact import saving
 from wattune.artefact.manifest import MANIFEST, read_manifest, stages_of
 from wattune.artefact.saving import save_system
-from wattune.errors import CannotRun, StorageError
+from wattune.errors import CannotRun, InputError, StorageError
 from wattune.files import file_digest
+from wattune.measure.record import Record
 from wattune.prompt_file import read_prompt
 from wattune.stages import StageRef, StageStore
-from wattune.system import EndpointSystem, IndexSource, LocalSystem
+from wattune.system import EndpointSystem, IndexSource, LocalSystem, ModelRef
 
 Answers = Callable[..., list[str]]
 
@@ -136,6 +137,24 @@ def test_what_cannot_be_merged_or_saved_is_said(
     )
     with pytest.raises(CannotRun, match="saving a system needs the model's weights"):
         endpoint.save(tmp_path / "it")
+    assert left(tmp_path / "it") == []
+
+
+def test_a_record_of_another_system_is_refused(adapted: LocalSystem, tmp_path: Path) -> None:
+    record = Record(name="lora", key="k", system=adapted.plain())
+    assert "# own" in (adapted.save(tmp_path / "own", record=record) / "README.md").read_text()
+    moved = adapted.model_copy(update={"model": ModelRef(name="x", revision=adapted.revision)})
+    same = record.model_copy(update={"system": moved.plain()})  # the same weights elsewhere
+    adapted.save(tmp_path / "moved", record=same)
+    other = adapted.model_copy(update={"adapters": (), "refusal": "No."})
+    wrong: dict[str, dict[str, Any]] = {
+        r"another system \(other refusal, adapters\)": {"system": other.plain()},
+        "another system": {"system": {}},
+        "not finished": {"status": "failed"},
+    }
+    for message, changes in wrong.items():
+        with pytest.raises(InputError, match=message):
+            adapted.save(tmp_path / "it", record=record.model_copy(update=changes))
     assert left(tmp_path / "it") == []
 
 

@@ -128,6 +128,18 @@ def test_a_wrong_argument_is_a_sentence(
     nothing_written(tmp_path)
 
 
+def test_runs_that_are_sure_to_be_skipped_are_named(wattune: Wattune, recipe: Path) -> None:
+    ran = wattune("validate", recipe, "runs={zero: [], it: [quantize, lora]}")
+    assert ran.code == 0, ran.err
+    skipped, fine = ran.out.splitlines()
+    assert skipped.startswith("it: will be skipped: weights quantised by int8_weight_only cannot")
+    assert fine.startswith("fine: 1 run(s) on ferry")
+    ran = wattune("validate", recipe, "runs={it: [quantize, lora]}")
+    assert ran.code == 2
+    assert "it: will be skipped: " in ran.out
+    assert "every run of this recipe would be skipped" in ran.err
+
+
 def test_faults_of_the_task_name_file_and_line(
     wattune: Wattune, tmp_path: Path, recipe: Path, task_folder: Path
 ) -> None:

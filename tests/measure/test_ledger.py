@@ -13,7 +13,7 @@ import pytest
 from wattune.errors import CannotRun, StorageError
 from wattune.files import write_text
 from wattune.measure import ledger as ledgers
-from wattune.measure.ledger import Ledger, load_ledger, parts_of, totals
+from wattune.measure.ledger import Entry, Ledger, load_ledger, parts_of, totals
 from wattune.measure.meter import Meter
 from wattune.measure.record import Bill, Record
 
@@ -37,6 +37,16 @@ def test_an_entry_holds_all_and_its_parts_add_up_to_it(tmp_path: Path) -> None:
     assert parts_of([kept, kept])["judging"].energy_j == pytest.approx(
         2 * (kept.parts["judging"].energy_j or 0)
     )
+
+
+def test_what_is_around_an_activity_is_no_part_of_it(tmp_path: Path) -> None:
+    with Meter() as meter:
+        ledger = Ledger(tmp_path, meter)
+        for _ in range(2):  # the second time there is a closed phase of each name
+            with ledger.entry("sweep", "all"), ledger.entry("run", "a"), meter.phase("answer"):
+                pass
+    parts = {entry.activity: set(entry.parts) for entry in load_ledger(tmp_path)}
+    assert parts == {"sweep": {"run", "answer"}, "run": {"answer"}}
 
 
 @pytest.mark.parametrize(
@@ -91,9 +101,16 @@ from pathlib import Path
 from wattune.measure import ledger
 from wattune.measure.meter import Meter
 ledger.BEAT_S = 0.2
-with Meter() as meter, ledger.Ledger(Path(sys.argv[1]), meter).entry("run", "long"):
-    print("begun", flush=True)
-    time.sleep(60)
+meter = Meter()
+books = ledger.Ledger(Path(sys.argv[1]), meter)
+with books.entry("sweep", "all"), books.entry("run", "long"):
+    with meter.phase("load"):
+        time.sleep(0.15)
+    with meter.phase("prepare"), meter.phase("generate"):
+        time.sleep(0.15)
+    with meter.phase("prepare"):
+        print("begun", flush=True)
+        time.sleep(60)
 """
 
 
@@ -105,17 +122,27 @@ def test_what_a_killed_process_had_spent_is_counted(
     )
     assert program.stdout is not None
     assert program.stdout.readline() == "begun\n"
-    while load_ledger(tmp_path)[0].bill.duration_s < 0.3:
+
+    def entry(activity: str) -> Entry:
+        return next(one for one in load_ledger(tmp_path) if one.activity == activity)
+
+    while entry("run").parts.get("prepare", Bill()).duration_s < 0.3:
         time.sleep(0.05)
     program.kill()
     program.wait()
     program.stdout.close()
-    (running,) = load_ledger(tmp_path)
-    assert running.status == "running"  # three beats have not passed in silence
+    assert entry("run").status == "running"  # three beats have not passed in silence
     monkeypatch.setattr(ledgers, "BEAT_S", -1.0)
-    (killed,) = load_ledger(tmp_path)
+    killed = entry("run")
     assert killed.status == "killed"
-    assert (killed.bill.energy_j or 0) > 0
+    # What was open when it was killed is told as well as what had ended.
+    assert list(killed.parts) == ["load", "generate", "prepare"]
+    inside = sum(killed.parts.values(), Bill())
+    assert inside.energy_j is not None
+    assert killed.bill.energy_j is not None
+    assert 0 < inside.energy_j <= killed.bill.energy_j
+    assert 0.5 < inside.duration_s <= killed.bill.duration_s
+    assert set(entry("sweep").parts) == {"load", "generate", "prepare", "run"}
     assert list(tmp_path.rglob("*.tmp")) == []
 
 

@@ -64,7 +64,7 @@ def fit(
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
-    names = ("validation", "effort", "hold", "keep", "progress", "use_cpu")
+    names = ("validation", "effort", "hold", "keep", "progress", "say", "use_cpu")
 
     def run(model: Any = None, data: Any = None, **given: Any) -> Fit:
         options = {name: given.pop(name) for name in names if name in given}

@@ -171,11 +171,13 @@ def test_what_cannot_be_is_refused_in_words(
 
 def test_all_unknown_fields_are_told_at_once() -> None:
     with pytest.raises(InputError) as caught:
-        adapter_config("prompt_tuning", {"num_virtual_token": 5, "nonsense": 1})
+        adapter_config("prompt_tuning", {"num_virtual_token": 5, "nonsense": 1, "more": 2})
     assert str(caught.value).startswith(
         'PromptTuningConfig has no field "num_virtual_token"; did you mean "num_virtual_tokens"; '
-        'PromptTuningConfig has no field "nonsense"; known: '
+        'PromptTuningConfig has no field "nonsense"; PromptTuningConfig has no field "more"; '
+        "known: "
     )
+    assert str(caught.value).count("known: ") == 1
 
 
 def test_layers_that_are_not_there_are_named(opened: Any) -> None:

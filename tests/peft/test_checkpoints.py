@@ -40,7 +40,13 @@ def resumed(fit: Callable[..., Any], folder: Path, at: int, **given: Any) -> Any
     """Cut a training off at a step, and train again."""
     with pytest.raises(Cut):
         fit(**given, effort=Effort(folder, lambda: Bill(energy_j=7.0)), progress=cut_at(at))
-    return fit(**given, effort=Effort(folder, lambda: Bill(energy_j=1.0)))
+    said: list[str] = []
+    again = fit(**given, effort=Effort(folder, lambda: Bill(energy_j=1.0)), say=said.append)
+    last = again.result.resumed_from_step
+    assert [line.partition(" of ")[0] for line in said] == (
+        [f"goes on from step {last}"] if last else []
+    )
+    return again
 
 
 @pytest.mark.parametrize(("at", "last"), [(2, None), (4, 3), (5, 4)])

@@ -11,7 +11,7 @@ import torch
 
 from wattune.effort import Effort
 from wattune.errors import CannotRun
-from wattune.peft.adapters import LoraSettings, add_adapter
+from wattune.peft.adapters import LoraSettings, adapter_config, add_adapter
 from wattune.peft.memory import training_bytes
 
 
@@ -136,3 +136,29 @@ def test_checkpointing_changes_no_loss_and_is_off_again(
         assert found.result.losses == fit(made()).result.losses
         assert not model.is_activation_checkpointing
         assert model.config.use_cache
+
+
+def test_noise_is_added_once_also_after_memory_ran_out(
+    fit: Callable[..., Any], fresh: Callable[[], Any]
+) -> None:
+    model, hooks = small_gpu(fresh(), 2), []
+    embeddings = model.get_input_embeddings()
+    fit(
+        model, use_cpu=False, neftune_noise_alpha=5.0,
+        progress=lambda done, of: hooks.append(len(embeddings._forward_hooks)),
+    )  # fmt: skip
+    assert set(hooks) == {1}
+    assert not embeddings._forward_hooks
+
+
+def test_prompts_are_recomputed_and_prefixes_are_not(
+    fit: Callable[..., Any], fresh: Callable[[], Any]
+) -> None:
+    def made(kind: str) -> Any:
+        return add_adapter(fresh(), adapter_config(kind, {"num_virtual_tokens": 4}), seed=0)
+
+    prompt = fit(made("prompt_tuning"), gradient_checkpointing=True, max_steps=2)
+    assert prompt.result.losses == fit(made("prompt_tuning"), max_steps=2).result.losses
+    for use_cpu in (True, False):
+        with pytest.raises(CannotRun, match="prefix tuning cannot be trained with gradient_check"):
+            fit(made("prefix_tuning"), gradient_checkpointing=True, use_cpu=use_cpu)

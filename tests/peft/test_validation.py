@@ -133,7 +133,9 @@ def test_a_training_pauses_for_a_reason(
         lain.append(sorted(path.name for path in effort.folder.glob("checkpoint-*")))
         return "the grid is dirty" if asked in (2, 3, 4) else ""
 
-    result, weights = fit(effort=effort, hold=hold)
+    said: list[str] = []
+    result, weights = fit(effort=effort, hold=hold, say=said.append)
+    assert said == ["paused after step 2 of 6; a checkpoint of it is kept"]
     assert result.steps == 6
     assert asked == 6 + 3
     assert result.paused_s >= 0.03
