@@ -181,7 +181,7 @@ def _run_recipe(
     loaded = joined().same(lambda: load_recipe(recipe, overrides))
     loaded = loaded.quicker() if quick else loaded
     with running(no_progress) as progress:
-        progress.step("looking at the task and the model")
+        progress.step("looking at the task and the model", brief=True)
         return run_recipe(
             loaded,
             runs / loaded.name,

@@ -70,12 +70,13 @@ class TerminalProgress:
             self._bars.remove_task(task)
             del self._tasks[what]
 
-    def step(self, sentence: str) -> None:
-        """What begins now and takes a while of unknown length (a download, a conversion)."""
+    def step(self, sentence: str, *, brief: bool = False) -> None:
+        """What begins now and takes a while of unknown length (a download, a conversion). A brief
+        one is worth no line where there is no terminal."""
         for task in self._steps:
             self._bars.remove_task(task)
         self._steps = [] if self._quiet else [self._bars.add_task(sentence, total=None)]
-        if self._plain:
+        if self._plain and not brief:
             self.say(sentence)
 
     def say(self, line: str) -> None:

@@ -91,7 +91,10 @@ def draw_curves(records: Sequence[Record], kind: Literal["png", "svg"]) -> bytes
         by_energy.text(
             0.5, 0.5, "energy was not metered", ha="center", transform=by_energy.transAxes
         )
-    by_step.legend(fontsize=8)
+    handles, labels = by_step.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(len(curves), 5), fontsize=8
+    )
     figure.suptitle(_title(records), fontsize=10, parse_math=False)
     return picture(figure, kind)
 
@@ -102,7 +105,8 @@ def _draw(
     if losses:
         # Where nothing was validated there are no marks to carry the name.
         named = {} if validation else {"label": label}
-        ax.plot(*zip(*losses, strict=True), linewidth=0.8, alpha=0.6, **style, **named)
+        dot = {"marker": "."} if len(losses) == 1 else {}  # a line of one point is not seen
+        ax.plot(*zip(*losses, strict=True), linewidth=0.8, alpha=0.6, **dot, **style, **named)
     if validation:
         ax.plot(
             *zip(*validation, strict=True), marker=mark, markersize=5, linewidth=1.6, label=label,

@@ -8,7 +8,7 @@ from statistics import fmean
 from ..measure.paired import paired_differences
 from ..measure.record import General, Score
 from ..measure.statistics import mean_over_seeds
-from .figures import Column, signed
+from .figures import FEW_QUESTIONS, Column, signed
 from .seeds import Row
 
 Parts = tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]
@@ -54,12 +54,17 @@ def forgetting_notes(rows: Sequence[Row]) -> list[str]:
         change = _change(found)
         if change.high < 0:
             notes.append(
-                f"WARNING: {row.label} forgets: {_interval(change)} on {change.n} general "
-                "questions."
+                f"WARNING: {row.label} forgets: {_interval(change)} on {change.n} general questions"
+                + (", which are few: such an interval is too narrow." if few(change) else ".")
             )
     if len({found[0].set for _, found in known}) > 1:
         notes.append("Forgetting was asked with several sets of questions: they do not compare.")
     return notes
+
+
+def few(change: Score) -> bool:
+    """Whether there are so few questions that the bootstrap's interval is too narrow."""
+    return change.n is not None and change.n < FEW_QUESTIONS
 
 
 def _table(asked: Sequence[tuple[Row, list[General]]]) -> Parts:

@@ -1,20 +1,21 @@
 """The frontier of quality and energy: the points that none beats in one without losing the other.
 
-What is measured under other circumstances is not ranked together, so each group of a comparison
-has a frontier of its own. It goes by means: whether a step of it is more than chance is for the
-verdicts to say.
+Energy is that of 1,000 answers. Where settings change what preparing takes by more than that, as
+those of a training do, it is that of preparing. What is measured under other circumstances is not
+ranked together, so each group of a comparison has a frontier of its own. It goes by means: whether
+a step of it is more than chance is for the verdicts to say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..measure.quality import better
-from ..measure.record import Score
+from ..measure.record import Record, Score
 from .comparability import contention
-from .figures import answer_wh_per_1000, interval, quality_columns
+from .figures import JOULES_PER_WH, answer_wh_per_1000, interval, quality_columns
 from .layout import Table
 from .seeds import Row
 
@@ -36,24 +37,30 @@ def on_frontier(points: Sequence[tuple[float | None, float | None]]) -> list[boo
     return [q is not None and e is not None and not beaten(q, e) for q, e in points]
 
 
+Cost = Literal["Wh per 1,000 answers", "Wh of preparing"]
+
+
 @dataclass(frozen=True)
 class TradeOff:
     """What one row is worth and costs: the mean of a metric (with its interval, where it is known)
-    and Wh per 1,000 answers; None where unknown. `on_frontier` is None where nothing is ranked."""
+    and Wh, of what its Front says; None where unknown. `on_frontier` is None where nothing is
+    ranked."""
 
     row: Row
     quality: float | None
     score: Score | None
-    wh_per_1000: float | None
+    wh: float | None
     on_frontier: bool | None
 
 
 @dataclass(frozen=True)
 class Front:
-    """Rows that may be ranked together by `metric` and energy; `name` is that of their group."""
+    """Rows that may be ranked together by `metric` and energy, that of `cost`; `name` is that of
+    their group."""
 
     name: str
     metric: str
+    cost: Cost
     points: tuple[TradeOff, ...]
 
 
@@ -71,7 +78,8 @@ def fronts(comparison: Comparison) -> list[Front]:
             continue
         sign = 1 if better(metric) == "higher" else -1
         for part in parts:
-            figures = [(row.mean(metric), _energy(row)) for row in part.rows]
+            cost = cost_of(part.rows)
+            figures = [(row.mean(metric), _wh(row, cost)) for row in part.rows]
             ranked = any(contention(record) is None for row in part.rows for record in row.records)
             best = on_frontier([(None if q is None else sign * q, e) for q, e in figures])
             points = [
@@ -81,8 +89,8 @@ def fronts(comparison: Comparison) -> list[Front]:
                 )
                 for row, (quality, energy), on in zip(part.rows, figures, best, strict=True)
             ]  # fmt: skip
-            points.sort(key=lambda p: (p.wh_per_1000 is None, p.wh_per_1000 or 0.0))
-            found.append(Front(part.name or group.name, metric, tuple(points)))
+            points.sort(key=lambda p: (p.wh is None, p.wh or 0.0))
+            found.append(Front(part.name or group.name, metric, cost, tuple(points)))
     return found
 
 
@@ -90,16 +98,19 @@ def frontier_tables(comparison: Comparison) -> list[Table]:
     """For each group its points, the cheapest first, and which are on the frontier."""
     tables = []
     for front in fronts(comparison):
+        costs: list[Cost] = ["Wh per 1,000 answers"]
+        if front.cost not in costs:
+            costs.insert(0, front.cost)
         rows = []
         for point in front.points:
-            quality, energy = point.quality, point.wh_per_1000
-            mean = "–" if quality is None else f"{quality:.2f}"
+            mean = "–" if point.quality is None else f"{point.quality:.2f}"
+            energies = [_wh(point.row, cost) for cost in costs]
             word = {True: "yes", False: "no", None: "–"}[point.on_frontier]
             rows.append(
                 (
                     point.row.label,
                     interval(point.score) if point.score else mean,
-                    "–" if energy is None else f"{energy:,.3f}",
+                    *("–" if energy is None else f"{energy:,.3f}" for energy in energies),
                     word,
                 )
             )
@@ -108,13 +119,46 @@ def frontier_tables(comparison: Comparison) -> list[Table]:
         tables.append(
             Table(
                 f"Quality against energy{name}, the cheapest first",
-                ("point", header, "Wh per\n1,000", "on the\nfrontier"),
+                ("point", header, *map(_header, costs), "on the\nfrontier"),
                 tuple(rows),
             )
         )
     return tables
 
 
-def _energy(row: Row) -> float | None:
-    value = row.figure(answer_wh_per_1000)
+def cost_of(rows: Sequence[Row]) -> Cost:
+    """Preparing, where the points of one run differ in its energy by more than in that of 1,000
+    answers; else the answers."""
+    runs: dict[str, list[Row]] = {}
+    for row in rows:
+        runs.setdefault(parted(row.records[0].name)[0], []).append(row)
+    for points in runs.values():
+        if _span(points, "Wh of preparing") > _span(points, "Wh per 1,000 answers"):
+            return "Wh of preparing"
+    return "Wh per 1,000 answers"
+
+
+def parted(name: str) -> tuple[str, str]:
+    """A point's name as its run and its settings, ``("rag", "k=2,max_tokens=16")``."""
+    run, _, settings = name.rpartition("+")
+    return (run, settings) if run and "=" in settings else (name, "")
+
+
+def _span(rows: Sequence[Row], cost: Cost) -> float:
+    known = [energy for row in rows if (energy := _wh(row, cost)) is not None]
+    return max(known) - min(known) if known else 0.0
+
+
+def _wh(row: Row, cost: Cost) -> float | None:
+    of = answer_wh_per_1000 if cost == "Wh per 1,000 answers" else _prepare_wh
+    value = row.figure(of)
     return value if isinstance(value, float) else None
+
+
+def _prepare_wh(record: Record) -> float | None:
+    joules = record.prepare.energy_j
+    return None if joules is None else joules / JOULES_PER_WH
+
+
+def _header(cost: Cost) -> str:
+    return "Wh per\n1,000" if cost == "Wh per 1,000 answers" else "prepare\nWh"

@@ -84,7 +84,8 @@ def _quality(comparison: Comparison, number: int, metrics: Sequence[str]) -> Tab
         (places[id(row.records[0])], (row.label, *cells))
         for row, *cells in zip(group.rows, *columns, strict=True)
     ]
-    rows += [(places[id(record)], _reason(record)) for record in _unfinished(comparison, number)]
+    missing = {_reason(r): places[id(r)] for r in reversed(_unfinished(comparison, number))}
+    rows += [(place, reason) for reason, place in missing.items()]  # several seeds, one line
     texts = [row for _, row in sorted(rows)]
     if always:
         texts.append((REFERENCE, *reference))

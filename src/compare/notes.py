@@ -10,6 +10,7 @@ from .comparability import contention
 from .figures import (
     BUSY_PERCENT,
     CORRECT,
+    FEW_QUESTIONS,
     STAR,
     busy_baseline,
     cost_columns,
@@ -19,15 +20,11 @@ from .figures import (
 from .forgetting import forgetting_notes
 from .grams import carbon_notes, footprint_notes
 from .serving import serving_notes
+from .training import training_notes
 
 if TYPE_CHECKING:
     from .table import Comparison
     from .verdicts import Verdict
-
-FEW_QUESTIONS = 50
-"""Below, the bootstrap's intervals are somewhat too narrow: of 400 simulated comparisons of seven
-equally good runs a false difference was found in 8 % on 24 questions, 7 % on 60, 5 % on 200
-(`false_finds` in tests/compare/test_verdicts.py)."""
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -40,6 +37,7 @@ def notes(comparison: Comparison) -> list[str]:
         *comparison.reasons,
         *_verdict_notes(comparison),
         *_seed_notes(comparison),
+        *training_notes(comparison.rows),
         *forgetting_notes(comparison.rows),
         *_energy_notes(done),
         *carbon_notes(done),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import CannotRun
 from ..measure.record import Record
 from .figures import energy_provenance, quality_columns
-from .frontier import Front, TradeOff, fronts
+from .frontier import Front, TradeOff, fronts, parted
 
 if TYPE_CHECKING:
     from .table import Comparison
@@ -37,7 +37,7 @@ def draw(comparison: Comparison, kind: Literal["png", "svg"]) -> bytes:
     panels = [
         (front, drawn)
         for front in fronts(comparison)
-        if (drawn := [p for p in front.points if None not in (p.quality, p.wh_per_1000)])
+        if (drawn := [p for p in front.points if None not in (p.quality, p.wh)])
     ]
     if not panels:
         raise CannotRun("no point has both a quality and an energy")
@@ -81,7 +81,7 @@ def _panel(ax: Any, front: Front, points: Sequence[TradeOff]) -> None:
         own = [p for p in points if parted(p.row.records[0].name)[0] == run]
         colour = f"C{number % 10}"
         ax.errorbar(
-            [p.wh_per_1000 for p in own], [p.quality for p in own],
+            [p.wh for p in own], [p.quality for p in own],
             yerr=list(zip(*[_bars(p) for p in own], strict=True)),
             fmt=MARKS[number % len(MARKS)], color=colour, ecolor=(colour, 0.4),
             label=run, markersize=5, capsize=2, elinewidth=0.8,
@@ -89,15 +89,15 @@ def _panel(ax: Any, front: Front, points: Sequence[TradeOff]) -> None:
     best = [p for p in points if p.on_frontier]
     if best:
         ax.plot(
-            [p.wh_per_1000 for p in best], [p.quality for p in best], drawstyle="steps-post",
+            [p.wh for p in best], [p.quality for p in best], drawstyle="steps-post",
             color="0.3", linewidth=1.2, label="frontier",
         )  # fmt: skip
-    energies = [p.wh_per_1000 for p in points if p.wh_per_1000 is not None]
+    energies = [p.wh for p in points if p.wh is not None]
     for point in points if len(points) <= MOST_NOTED else best:
         run, settings = parted(point.row.records[0].name)
-        last = point.wh_per_1000 == max(energies)  # its words stand to the left, within the frame
+        last = point.wh == max(energies)  # its words stand to the left, within the frame
         ax.annotate(
-            settings.replace(",", "\n") or run, (point.wh_per_1000, point.quality),
+            settings.replace(",", "\n") or run, (point.wh, point.quality),
             xytext=(-5 if last else 5, 3), textcoords="offset points", fontsize=6.5,
             ha="right" if last else "left", linespacing=1.0,
             fontweight="bold" if point.on_frontier else "normal", parse_math=False,
@@ -107,10 +107,12 @@ def _panel(ax: Any, front: Front, points: Sequence[TradeOff]) -> None:
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel("Wh per 1,000 answers")
+    ax.set_xlabel(front.cost)
     ax.set_ylabel(f"{quality_columns([front.metric])[0].plain}, 95 % intervals")
     ax.set_title(_title(front, points), fontsize=10, parse_math=False)
     ax.margins(x=0.12, y=0.1)
+    if all(not point.quality and not any(_bars(point)) for point in points):
+        ax.set_ylim(-0.05, 1)  # all 0.00: left alone it would show a ten-thousandth as a hill
     ax.grid(alpha=0.25)
     ax.legend(fontsize=8)
 
@@ -122,12 +124,6 @@ def _bars(point: TradeOff) -> tuple[float, float]:
     # A bootstrap's interval may, by rounding, end a hair inside of the mean.
     below, above = point.quality - point.score.low, point.score.high - point.quality
     return max(0.0, below), max(0.0, above)
-
-
-def parted(name: str) -> tuple[str, str]:
-    """A point's name as its run and its settings, ``("rag", "k=2,max_tokens=16")``."""
-    run, _, settings = name.rpartition("+")
-    return (run, settings) if run and "=" in settings else (name, "")
 
 
 def _title(front: Front, points: Sequence[TradeOff]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,12 +14,15 @@ if TYPE_CHECKING:
 
     from .table import Comparison, Table
 
+PIPE_WIDTH = 100
+"""Characters of a line where there is no terminal to ask, and COLUMNS does not say."""
 PADDING = 3
 """Characters between two columns as rich draws them."""
 
 
 def show(comparison: Comparison) -> None:
-    """Print the tables and their notes; a pipe gets them at their natural width."""
+    """Print the tables and their notes, as wide as the terminal; a pipe gets 100 characters, or
+    COLUMNS."""
     from rich.markup import escape
 
     console = show_tables(comparison.tables())
@@ -34,8 +38,8 @@ def show_tables(tables: Sequence[Table]) -> Console:
     from rich.table import Table as RichTable
 
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(140, console.width))
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=PIPE_WIDTH)
     for table in (part for whole in tables for part in fitting(whole, console.width)):
         drawn = RichTable(
             title=table.title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold"
@@ -63,22 +67,20 @@ def _cell(text: str) -> str:
 
 def fitting(table: Table, width: int) -> list[Table]:
     """The table, cut into several of at most `width` characters where it is wider."""
-    columns = list(zip(*[row for row in table.rows if len(row) == len(table.headers)], strict=True))
-    cells = columns or [()] * len(table.headers)
+    whole = [row for row in table.rows if len(row) == len(table.headers)]
+    if not whole:  # nothing but reasons, so there is nothing to cut
+        return [replace(table, headers=(*table.headers[:1], ""))]
+    cells = list(zip(*whole, strict=True))
     needed = [
         max(len(text) for text in (*header.split("\n"), *column)) + PADDING
         for header, column in zip(table.headers, cells, strict=True)
     ]
-    parts: list[list[int]] = []
-    room = 0
-    for number in range(1, len(table.headers)):
-        if not parts or needed[number] > room:
-            parts.append([])
-            room = width - 1 - needed[0]  # one more than between columns, at the right edge
-        parts[-1].append(number)
-        room -= needed[number]
+    room = width - 1 - needed[0]  # one more than between columns, at the right edge
+    parts = _parted(needed, room)
     if len(parts) < 2:
         return [table]
+    # As narrow as that many parts can be, so that no column is left to stand alone.
+    parts = next(p for less in range(room) if len(p := _parted(needed, less)) <= len(parts))
     return [
         replace(
             table,
@@ -93,6 +95,20 @@ def fitting(table: Table, width: int) -> list[Table]:
         )
         for part in parts
     ]
+
+
+def _parted(needed: Sequence[int], room: int) -> list[list[int]]:
+    """The numbers of the columns but the first, parted so that each part has at most `room`
+    characters, or a single column."""
+    parts: list[list[int]] = []
+    left = 0
+    for number, width in enumerate(needed[1:], start=1):
+        if not parts or width > left:
+            parts.append([])
+            left = room
+        parts[-1].append(number)
+        left -= width
+    return parts
 
 
 def markdown(comparison: Comparison) -> str:

@@ -94,10 +94,46 @@ def training_columns(records: Sequence[Record]) -> list[Column]:
 
 def training_tables(rows: Sequence[Row]) -> list[Parts]:
     """Title, headers and rows of the table of trainings; none where nothing was trained."""
-    tuned = [row for row in rows if any(map(trainings, row.records))]
+    tuned = _by_training(rows)
     if not tuned:
         return []
     columns = training_columns([record for row in tuned for record in row.records])
     cells = zip(*[column.texts(tuned) for column in columns], strict=True)
     texts = [(row.label, *found) for row, found in zip(tuned, cells, strict=True)]
-    return [("Training", ("run", *[column.header for column in columns]), tuple(texts))]
+    return [("Training", ("training", *[column.header for column in columns]), tuple(texts))]
+
+
+def training_notes(rows: Sequence[Row]) -> list[str]:
+    """What the table's columns mean."""
+    tuned = _by_training(rows)
+    if not tuned:
+        return []
+    notes = [
+        "Training: Wh and s are of the whole stage, opening and saving the weights included. "
+        "Losses are in nats a token, the final one is the mean of the last tenth of the steps; "
+        "they do not compare where data, prompts or vocabularies differ."
+    ]
+    if any(_lost_wh(stage) is not None for row in tuned for stage in row.records[0].stages):
+        notes.append(
+            "Lost Wh: what killed attempts at a training spent beyond their last checkpoint."
+        )
+    return notes
+
+
+def _by_training(rows: Sequence[Row]) -> list[Row]:
+    """A row for each training, one that several runs share under all their names; its records
+    have no other stage."""
+    found: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        stages = [trainings(record) for record in row.records]
+        for alike in zip(*stages, strict=False):
+            label = f"{row.label}: {alike[0].strategy}" if len(stages[0]) > 1 else row.label
+            key = tuple(stage.key for stage in alike)
+            if key in found:
+                label = f"{found[key].label}, {label}"
+            alone = [
+                record.model_copy(update={"stages": (stage,)})
+                for record, stage in zip(row.records, alike, strict=True)
+            ]
+            found[key] = Row(label, tuple(alone))
+    return list(found.values())

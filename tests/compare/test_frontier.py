@@ -9,7 +9,7 @@ import pytest
 from wattune.compare import compare
 from wattune.compare.frontier import frontier_tables, fronts, on_frontier
 from wattune.measure.noise import CONTENDED
-from wattune.measure.record import Energy, Phase, Record, Score
+from wattune.measure.record import Bill, Energy, Phase, Record, Score
 
 
 def point(name: str, quality: float | None, joules: float | None, **changes: Any) -> Record:
@@ -48,6 +48,22 @@ def test_the_points_that_none_beats_are_on_the_frontier(
 ) -> None:
     assert on_frontier(points) == expected
     assert on_frontier(points[::-1]) == expected[::-1]
+
+
+def test_settings_that_change_preparing_most_are_ranked_by_it() -> None:
+    def share(number: str, quality: float, prepare_j: float) -> Record:
+        prepare = Bill(energy_j=prepare_j, duration_s=1.0)
+        return point(f"lora+share={number}", quality, 360.0, prepare=prepare)
+
+    shares = [share("1", 0.5, 7200.0), share("0.1", 0.3, 720.0), share("0.3", 0.2, 3600.0)]
+    (front,) = fronts(compare(shares))
+    assert front.cost == "Wh of preparing"
+    assert [(p.wh, p.on_frontier) for p in front.points] == [(0.2, True), (1.0, False), (2.0, True)]
+    (table,) = frontier_tables(compare(shares))
+    assert table.headers[2:4] == ("prepare\nWh", "Wh per\n1,000")
+    # Another run's dear training is no reason: none of its settings was changed.
+    alone = [share("1", 0.5, 7200.0), point("rag+k=1", 0.3, 360.0), point("rag+k=2", 0.4, 720.0)]
+    assert fronts(compare(alone))[0].cost == "Wh per 1,000 answers"
 
 
 def test_the_table_goes_by_energy_and_the_unknown_stands_last() -> None:

@@ -54,7 +54,7 @@ def test_the_table_tells_what_a_training_did_and_cost() -> None:
     table = training_table(PLAIN, tuned())
     headers = [header.replace("\n", " ") for header in table.headers]
     assert headers == [
-        "run", "steps", "tokens", "tokens per s", "trained parameters", "final loss",
+        "training", "steps", "tokens", "tokens per s", "trained parameters", "final loss",
         "best valid. loss", "at step", "Wh", "GFLOP", "s", "stopped",
     ]  # fmt: skip
     assert table.rows == (
@@ -65,22 +65,32 @@ def test_the_table_tells_what_a_training_did_and_cost() -> None:
     assert "stopped" not in training_table(tuned(stopped=None, best_step=None)).rows[0]
 
 
-def test_two_trainings_of_one_run_are_summed_and_the_last_answers() -> None:
+def test_each_training_has_a_row_and_a_shared_one_stands_once() -> None:
+    first, second = tuned("healing", "k1"), tuned("lora", "k2", final_loss=0.25)
+    both = first.model_copy(update={"name": "both", "stages": (*first.stages, *second.stages)})
+    rows = training_table(both, second).rows
+    assert [row[0] for row in rows] == ["both: healing", "both: lora, lora"]
+    assert [row[5] for row in rows] == ["0.500", "0.250"]
+    (note,) = [note for note in compare([both]).notes() if note.startswith("Training")]
+    assert "last tenth" in note
+
+
+def test_files_have_a_run_s_trainings_summed_and_the_last_that_answers() -> None:
     first, second = tuned("healing", "k1"), tuned("lora", "k2", final_loss=0.25)
     both = first.model_copy(update={"stages": (*first.stages, *second.stages)})
-    (row,) = training_table(both).rows
-    assert row[1:3] == ("20", "10,000")
-    assert row[5] == "0.250"
-    assert row[8] == "2.000"
+    (row,) = plain_rows(compare([both]))
+    assert (row["training_steps"], row["training_tokens"]) == (20, 10_000)
+    assert (row["final_loss"], row["training_wh"]) == (0.25, 2.0)
     unmetered = both.stages[1].model_copy(update={"attributed": Bill(energy_j=None)})
-    (row,) = training_table(both.model_copy(update={"stages": (both.stages[0], unmetered)})).rows
-    assert row[8] == "–"  # half of a sum is none
+    half = both.model_copy(update={"stages": (both.stages[0], unmetered)})
+    assert plain_rows(compare([half]))[0]["training_wh"] is None  # half of a sum is none
 
 
 def test_what_killed_attempts_lost_has_a_column() -> None:
     lost = tuned(lost={"energy_j": 1800.0, "duration_s": 4.0, "net_energy_j": None})
     table = training_table(lost)
     assert table.rows[0][[h.replace("\n", " ") for h in table.headers].index("lost Wh")] == "0.500"
+    assert any(note.startswith("Lost Wh") for note in compare([lost]).notes())
 
 
 def test_files_have_the_figures_under_names_with_units() -> None:
