@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from wattune.compare import compare
-from wattune.compare.plot import MOST_NOTED, draw, parted
+from wattune.compare.frontier import parted
+from wattune.compare.plot import MOST_NOTED, draw
 from wattune.errors import CannotRun
 from wattune.measure.noise import CONTENDED
 from wattune.measure.record import Energy, Phase, Record, Score
