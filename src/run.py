@@ -164,10 +164,9 @@ def run_jobs(
     holds = [hold]
     if settings.pause_above_g_per_kwh is not None:
         holds.append(IntensityLimit(books.intensity_now, settings.pause_above_g_per_kwh))
-    if ranks.main:
-        told = [f"{job.name} will be skipped: {why}" for job in jobs if (why := refusal(job))]
-        for sentence in dict.fromkeys(told):  # several seeds, one sentence
-            say(sentence)
+    refused = {job.key: f"{job.name}: skipped: {why}" for job in jobs if (why := refusal(job))}
+    for sentence in dict.fromkeys(refused.values() if ranks.main else ()):  # seeds say the same
+        say(sentence)
 
     def run_all() -> list[Record]:
         runner = Runner(
@@ -187,7 +186,7 @@ def run_jobs(
                 runner.progress("runs", number, len(jobs))
                 record, found = runner.run(job)
                 reused += found
-                if not found and ranks.main:
+                if not found and ranks.main and job.key not in refused:
                     say(_remark(record))
                 records.append(record)
             runner.progress("runs", len(jobs), len(jobs))

@@ -25,11 +25,6 @@ BUSY_PERCENT = NOISE_PERCENT
 """Mean load of all cores above which a baseline was not taken at rest: the system's own chores stay
 below. What another program draws would be taken off as if it were the idle share."""
 
-FEW_QUESTIONS = 50
-"""Below, the bootstrap's intervals are somewhat too narrow: of 400 simulated comparisons of seven
-equally good runs a false difference was found in 8 % on 24 questions, 7 % on 60, 5 % on 200
-(`false_finds` in tests/compare/test_verdicts.py)."""
-
 NET = "answer_net_wh_per_1000"
 STAR = "★"
 
@@ -184,13 +179,11 @@ def _load_j(record: Record) -> float | None:
     return None if phase is None else phase.energy_j
 
 
-PREPARE_WH = Column(
-    "prepare\nWh", "prepare_wh", lambda r: _scaled(r.prepare.energy_j, JOULES_PER_WH), 3, "lower"
-)
 BATCH_WH = Column("Wh per\n1,000", "answer_wh_per_1000", answer_wh_per_1000, 3, "lower")
 
 COST = (
-    PREPARE_WH,
+    Column("prepare\nWh", "prepare_wh", lambda r: _scaled(r.prepare.energy_j, JOULES_PER_WH),
+           3, "lower"),
     Column("prepare\ns", "prepare_s", lambda r: r.prepare.duration_s, 0, "lower"),
     Column("load\nJ", "load_j", _load_j, 0, "lower"),
     BATCH_WH,

@@ -69,7 +69,7 @@ def fitting(table: Table, width: int) -> list[Table]:
     """The table, cut into several of at most `width` characters where it is wider."""
     whole = [row for row in table.rows if len(row) == len(table.headers)]
     if not whole:  # nothing but reasons, so there is nothing to cut
-        return [replace(table, headers=(*table.headers[:1], ""))]
+        return [replace(table, headers=table.headers[:1])]
     cells = list(zip(*whole, strict=True))
     needed = [
         max(len(text) for text in (*header.split("\n"), *column)) + PADDING
