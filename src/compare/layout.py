@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..measure.record import Record
 from .comparability import Group, contention
@@ -147,15 +147,26 @@ def _best_means(rows: Sequence[Row], column: Column) -> list[bool]:
 
 def _systems(rows: Sequence[Row]) -> list[str]:
     """What of model and decoding differs between the rows: other Systems, ranked all the same."""
-    facts = []
+    facts: list[dict[str, Any]] = []
     for row in rows:
         system = row.records[0].system
-        model = system.get("model") or {}
-        name = "none" if system.get("kind") == "classical" else model.get("name")
-        facts.append({"model": name, **(system.get("decoding") or {})})
+        model = {"model": (system.get("model") or {}).get("name")}
+        # A classifier writes nothing: how a language model would be decoded says nothing of it.
+        writes = system.get("kind") != "classical"
+        facts.append({**model, **(system.get("decoding") or {})} if writes else {})
     names = dict.fromkeys(name for known in facts for name in known)
-    differing = [name for name in names if len({repr(f.get(name)) for f in facts}) > 1]
-    return [", ".join(f"{name} {f.get(name, '–')}" for name in differing) for f in facts]
+    values = {name: {repr(known.get(name)) for known in facts if known} for name in names}
+    differing = [name for name in names if len(values[name]) > 1]
+    return [
+        ", ".join(_fact(name, known.get(name)) for name in differing if known) for known in facts
+    ]
+
+
+def _fact(name: str, value: Any) -> str:
+    """A setting of a System in a few words: a list by its length."""
+    if isinstance(value, list):
+        return f"{len(value)} {name}"
+    return f"{name} {'–' if value is None else value}"
 
 
 def _behaviour(group: Group, metrics: Iterable[str]) -> list[Table]:

@@ -212,6 +212,11 @@ def test_another_decoding_is_another_system_shown_and_ranked() -> None:
     }  # fmt: skip
     assert cells(comparison, "Quality", "token F1\nvs best")["hot"] == "best"
     assert "system" not in compare([run("cold"), run("other")]).tables()[0].headers
+    labels = {"temperature": 0.0, "choices": [f"label {n}" for n in range(20)]}
+    chosen = compare([run("cold"), run("chosen", decoding=labels)])
+    assert cells(chosen, "Quality", "system")["chosen"] == "20 choices"
+    classical = run("classical").model_copy(update={"system": {"kind": "classical"}})
+    assert "system" not in compare([run("cold"), classical]).tables()[0].headers
 
 
 def test_seeds_are_one_row_with_their_spread_apart() -> None:
