@@ -18,7 +18,7 @@ from wattune.prompt_check import prompt_of
 from wattune.runner import Runner
 from wattune.strategies import RAG, LoRA, Prompt, SelfConsistency, Strategy
 from wattune.strategies.classical import Classical
-from wattune.system import BARE, ClassicalSystem, parse_system, with_weights
+from wattune.system import BARE, ClassicalSystem, ShotsSource, parse_system, with_weights
 
 
 def job(task: Any, system: Any, *steps: Strategy, **changes: Any) -> Job:
@@ -118,9 +118,11 @@ def test_it_combines_with_no_step_that_answers(
         runner.builder.prepare(job(ferry, base, rag, Classical()))
     with pytest.raises(CannotRun, match="lora needs a language model, and classical"):
         runner.builder.prepare(job(ferry, base, Classical(), LoRA()))
-    system, _ = runner.builder.prepare(job(ferry, base, Classical(), rag))
     with pytest.raises(CannotRun, match="looks at the question alone"):
-        Session(system, runner.pool)
+        runner.builder.prepare(job(ferry, base, Classical(), rag))
+    alone, _ = runner.builder.prepare(job(ferry, base, Classical()))
+    with pytest.raises(CannotRun, match="looks at the question alone"):
+        Session(alone.with_source(ShotsSource(shots=())), runner.pool)
 
 
 def test_what_walks_systems_knows_it(runner: Runner, ferry: Any, base: Any) -> None:
