@@ -168,6 +168,8 @@ def run_jobs(
     for sentence in dict.fromkeys(refused.values() if ranks.main else ()):  # seeds say the same
         say(sentence)
 
+    names = [job.name for job in jobs]
+
     def run_all() -> list[Record]:
         runner = Runner(
             meter=meter,
@@ -187,7 +189,7 @@ def run_jobs(
                 record, found = runner.run(job)
                 reused += found
                 if not found and ranks.main and job.key not in refused:
-                    say(_remark(record))
+                    say(_remark(record, seeds=names.count(job.name)))
                 records.append(record)
             runner.progress("runs", len(jobs), len(jobs))
         finally:
@@ -207,9 +209,10 @@ def _ready(folder: Path) -> None:
     remove_leftovers(folder)
 
 
-def _remark(record: Record) -> str:
+def _remark(record: Record, *, seeds: int) -> str:
+    name = f"{record.name} (seed {record.seed})" if seeds > 1 else record.name
     if record.status != "done":
-        return f"{record.name}: {record.status}: {record.reason}"
+        return f"{name}: {record.status}: {record.reason}"
     shared = [stage.strategy for stage in record.stages if stage.reused]
     note = f" (stages reused: {', '.join(shared)})" if shared else ""
-    return f"{record.name}: done in {record.environment['wall_s']:.0f} s{note}"
+    return f"{name}: done in {record.environment['wall_s']:.0f} s{note}"

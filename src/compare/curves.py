@@ -1,6 +1,7 @@
 """Training curves: the loss over optimizer steps, and over what those steps have cost.
 
-On the right it can be read what the next 0.1 nats cost. A colour a run; thin lines are training
+On the right it can be read what the next 0.1 nats cost, counted from where preparing the run began:
+what earlier stages took stands before a later one. A colour a training; thin lines are training
 losses, marks validation losses.
 """
 
@@ -10,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..errors import CannotRun
-from ..measure.record import Record
+from ..measure.record import Bill, Record, StageRecord
 from .figures import JOULES_PER_WH, energy_provenance
 from .plot import MARKS, blank_figure, picture
-from .training import trainings
+from .training import training_name, trainings
 
 WIDTH_INCHES, HEIGHT_INCHES = 11.0, 4.6
 IN_JOULES_BELOW_WH = 0.1
@@ -23,7 +24,8 @@ Points = list[tuple[float, float]]
 
 
 class Curve(NamedTuple):
-    """One training: losses and validation losses by step, and the joules spent by each step."""
+    """One training: losses and validation losses by step, and the joules that preparing the run
+    had taken by each step, in this stage and those before it; none where they are not known."""
 
     label: str
     losses: Points
@@ -37,20 +39,23 @@ def curves_of(records: Sequence[Record]) -> list[Curve]:
     found: dict[str, Curve] = {}
     for record in records:
         own = trainings(record)
-        for stage in own:
-            label = (
-                f"{record.name} (seed {record.seed})" if _repeated(record, records) else record.name
-            )
-            if len(own) > 1:
-                label = f"{label}: {stage.strategy}"
-            found.setdefault(
-                stage.key,
-                Curve(label, *(_points(stage.details.get(name)) for name in _SERIES)),
-            )
+        run = f"{record.name} (seed {record.seed})" if _repeated(record, records) else record.name
+        for number, stage in enumerate(own):
+            losses, validation, joules = (_points(stage.details.get(name)) for name in _SERIES)
+            before = _joules_before(record, stage)
+            spent = [] if before is None else [(step, before + energy) for step, energy in joules]
+            curve = Curve(training_name(run, own, number), losses, validation, spent)
+            found.setdefault(stage.key, curve)
     return list(found.values())
 
 
 _SERIES = ("losses", "validation_losses", "energy_curve")
+
+
+def _joules_before(record: Record, stage: StageRecord) -> float | None:
+    """What the stages before this one took; None where one of them was not metered."""
+    earlier = record.stages[: record.stages.index(stage)]
+    return sum((one.attributed for one in earlier), Bill()).energy_j
 
 
 def _points(pairs: Any) -> Points:
@@ -83,7 +88,7 @@ def draw_curves(records: Sequence[Record], kind: Literal["png", "svg"]) -> bytes
             _draw(by_energy, losses, validation, style, mark, curve.label)
     by_step.set_xlabel("optimizer steps")
     by_step.set_ylabel("loss, nats a token (line: training, marks: validation)")
-    by_energy.set_xlabel(f"{unit} spent by the stage so far")
+    by_energy.set_xlabel(f"{unit} that preparing the run took so far")
     for ax in (by_step, by_energy):
         ax.grid(alpha=0.25)
         ax.set_xlim(left=0)

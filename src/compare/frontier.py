@@ -1,9 +1,9 @@
 """The frontier of quality and energy: the points that none beats in one without losing the other.
 
-Energy is that of 1,000 answers. Where settings change what preparing takes by more than that, as
-those of a training do, it is that of preparing. What is measured under other circumstances is not
-ranked together, so each group of a comparison has a frontier of its own. It goes by means: whether
-a step of it is more than chance is for the verdicts to say.
+Energy is that of 1,000 answers. Where settings change a training, it is that of preparing: what
+answers take hardly depends on how weights were trained. What is measured under other circumstances
+is not ranked together, so each group of a comparison has a frontier of its own. It goes by means:
+whether a step of it is more than chance is for the verdicts to say.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .comparability import contention
 from .figures import JOULES_PER_WH, answer_wh_per_1000, interval, quality_columns
 from .layout import Table
 from .seeds import Row
+from .training import trainings
 
 if TYPE_CHECKING:
     from .table import Comparison
@@ -127,26 +128,19 @@ def frontier_tables(comparison: Comparison) -> list[Table]:
 
 
 def cost_of(rows: Sequence[Row]) -> Cost:
-    """Preparing, where the points of one run differ in its energy by more than in that of 1,000
-    answers; else the answers."""
-    runs: dict[str, list[Row]] = {}
-    for row in rows:
-        runs.setdefault(parted(row.records[0].name)[0], []).append(row)
-    for points in runs.values():
-        if _span(points, "Wh of preparing") > _span(points, "Wh per 1,000 answers"):
-            return "Wh of preparing"
-    return "Wh per 1,000 answers"
+    """Preparing, where points of one run were trained apart; else the answers."""
+    trained: dict[tuple[str, int], set[tuple[str, ...]]] = {}
+    for record in (record for row in rows for record in row.records):
+        keys = tuple(stage.key for stage in trainings(record))
+        trained.setdefault((parted(record.name)[0], record.seed), set()).add(keys)
+    apart = any(len(different) > 1 for different in trained.values())
+    return "Wh of preparing" if apart else "Wh per 1,000 answers"
 
 
 def parted(name: str) -> tuple[str, str]:
     """A point's name as its run and its settings, ``("rag", "k=2,max_tokens=16")``."""
     run, _, settings = name.rpartition("+")
     return (run, settings) if run and "=" in settings else (name, "")
-
-
-def _span(rows: Sequence[Row], cost: Cost) -> float:
-    known = [energy for row in rows if (energy := _wh(row, cost)) is not None]
-    return max(known) - min(known) if known else 0.0
 
 
 def _wh(row: Row, cost: Cost) -> float | None:

@@ -218,8 +218,10 @@ def _cost(quality: Group, group: Group) -> Table:
 def _serving(quality: Group, group: Group) -> list[Table]:
     if not any(r.batch or r.realtime for row in group.rows for r in row.records):
         return []
-    title = "Serving: all at once, and one at a time"
-    return [_measured(title, SERVING, quality, group)]
+    records = [record for row in group.rows for record in row.records]
+    columns = [c for c in SERVING if any(c.value(record) is not None for record in records)]
+    alone = ", and one at a time" if any(record.realtime for record in records) else ""
+    return [_measured(f"Serving: all at once{alone}", columns, quality, group)]
 
 
 def _measured(what: str, columns: Sequence[Column], quality: Group, group: Group) -> Table:

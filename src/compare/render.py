@@ -72,15 +72,16 @@ def fitting(table: Table, width: int) -> list[Table]:
         return [replace(table, headers=table.headers[:1])]
     cells = list(zip(*whole, strict=True))
     needed = [
-        max(len(text) for text in (*header.split("\n"), *column)) + PADDING
+        max(len(line) for text in (header, *column) for line in text.split("\n")) + PADDING
         for header, column in zip(table.headers, cells, strict=True)
     ]
-    room = width - 1 - needed[0]  # one more than between columns, at the right edge
+    # One more than between columns at the right edge; none left where names are very long.
+    room = max(0, width - 1 - needed[0])
     parts = _parted(needed, room)
     if len(parts) < 2:
         return [table]
     # As narrow as that many parts can be, so that no column is left to stand alone.
-    parts = next(p for less in range(room) if len(p := _parted(needed, less)) <= len(parts))
+    parts = next(p for less in range(room + 1) if len(p := _parted(needed, less)) <= len(parts))
     return [
         replace(
             table,

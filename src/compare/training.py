@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from typing import Any
 
 from ..measure.record import Record, StageRecord
@@ -85,6 +86,10 @@ the last. Energy and seconds are of the whole stage: opening and saving the weig
 other data or other prompts do not compare."""
 
 
+LABEL_WIDTH = 28
+"""Characters of a line of names, where several runs share a training."""
+
+
 def training_columns(records: Sequence[Record]) -> list[Column]:
     """The columns that have something to show for these records; none where nothing was trained."""
     if not any(map(trainings, records)):
@@ -111,9 +116,10 @@ def training_notes(rows: Sequence[Row]) -> list[str]:
     notes = [
         "Training: Wh and s are of the whole stage, opening and saving the weights included. "
         "Losses are in nats a token, the final one is the mean of the last tenth of the steps; "
-        "they do not compare where data, prompts or vocabularies differ."
+        "they do not compare where data, prompts, scored tokens or vocabularies differ."
     ]
-    if any(_lost_wh(stage) is not None for row in tuned for stage in row.records[0].stages):
+    records = [record for row in tuned for record in row.records]
+    if any(_lost_wh(stage) is not None for record in records for stage in record.stages):
         notes.append(
             "Lost Wh: what killed attempts at a training spent beyond their last checkpoint."
         )
@@ -126,8 +132,8 @@ def _by_training(rows: Sequence[Row]) -> list[Row]:
     found: dict[tuple[str, ...], Row] = {}
     for row in rows:
         stages = [trainings(record) for record in row.records]
-        for alike in zip(*stages, strict=False):
-            label = f"{row.label}: {alike[0].strategy}" if len(stages[0]) > 1 else row.label
+        for number, alike in enumerate(zip(*stages, strict=False)):
+            label = training_name(row.label, stages[0], number)
             key = tuple(stage.key for stage in alike)
             if key in found:
                 label = f"{found[key].label}, {label}"
@@ -136,4 +142,18 @@ def _by_training(rows: Sequence[Row]) -> list[Row]:
                 for record, stage in zip(row.records, alike, strict=True)
             ]
             found[key] = Row(label, tuple(alone))
-    return list(found.values())
+    return [Row(_lines(row.label), row.records) for row in found.values()]
+
+
+def _lines(names: str) -> str:
+    """Names on several lines, where many runs share a training (rag.k=1,2,4 over one adapter)."""
+    return fill(names, LABEL_WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def training_name(run: str, stages: Sequence[StageRecord], number: int) -> str:
+    """What a training of a run is called: ``lora`` if it is the only one, else ``both: lora``, with
+    a number where it is not the only one of its kind."""
+    kinds = [stage.strategy for stage in stages]
+    kind = kinds[number]
+    which = f" {kinds[: number + 1].count(kind)}" if kinds.count(kind) > 1 else ""
+    return f"{run}: {kind}{which}" if len(kinds) > 1 else run

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from wattune.compare import compare
-from wattune.compare.table import REFERENCE, plain_rows
+from wattune.compare.render import fitting
+from wattune.compare.table import REFERENCE, Table, plain_rows
 from wattune.errors import InputError
 from wattune.measure.record import Bill, Carbon, Energy, Phase, Record, Score, StageRecord
 
@@ -172,6 +173,22 @@ def test_markdown_is_a_table_for_each_and_a_list_of_notes() -> None:
         )
         for line in lines
     )
+
+
+@pytest.mark.parametrize(
+    ("cells", "width", "parts"),
+    [
+        (("r", "a" * 22, "b" * 22, "c" * 47), 57, [("a", "b"), ("c",)]),  # fits to the character
+        (("n" * 120, "1", "2", "3"), 100, [("a",), ("b",), ("c",)]),  # the names alone are wider
+        (("many\n" * 9, "1" * 20, "2" * 9, "3" * 9), 40, [("a",), ("b", "c")]),
+        (("r", "1" * 90, "2", "3"), 100, [("a",), ("b", "c")]),
+    ],
+)
+def test_a_table_is_cut_where_it_is_wider(
+    cells: tuple[str, ...], width: int, parts: list[tuple[str, ...]]
+) -> None:
+    found = fitting(Table("cost", ("run", "a", "b", "c"), (cells,)), width)
+    assert [part.headers[1:] for part in found] == parts
 
 
 def test_show_prints_names_with_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

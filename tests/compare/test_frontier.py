@@ -9,7 +9,7 @@ import pytest
 from wattune.compare import compare
 from wattune.compare.frontier import frontier_tables, fronts, on_frontier
 from wattune.measure.noise import CONTENDED
-from wattune.measure.record import Bill, Energy, Phase, Record, Score
+from wattune.measure.record import Bill, Energy, Phase, Record, Score, StageRecord
 
 
 def point(name: str, quality: float | None, joules: float | None, **changes: Any) -> Record:
@@ -50,10 +50,14 @@ def test_the_points_that_none_beats_are_on_the_frontier(
     assert on_frontier(points[::-1]) == expected[::-1]
 
 
-def test_settings_that_change_preparing_most_are_ranked_by_it() -> None:
-    def share(number: str, quality: float, prepare_j: float) -> Record:
+def test_settings_that_change_a_training_are_ranked_by_what_preparing_took() -> None:
+    def share(number: str, quality: float, prepare_j: float, answer_j: float = 360.0) -> Record:
         prepare = Bill(energy_j=prepare_j, duration_s=1.0)
-        return point(f"lora+share={number}", quality, 360.0, prepare=prepare)
+        stage = StageRecord(
+            strategy="lora", key=f"k{number}", reused=False, spent=prepare, attributed=prepare,
+            details={"losses": [[1, 2.0]]},
+        )  # fmt: skip
+        return point(f"lora+share={number}", quality, answer_j, prepare=prepare, stages=(stage,))
 
     shares = [share("1", 0.5, 7200.0), share("0.1", 0.3, 720.0), share("0.3", 0.2, 3600.0)]
     (front,) = fronts(compare(shares))
@@ -61,6 +65,9 @@ def test_settings_that_change_preparing_most_are_ranked_by_it() -> None:
     assert [(p.wh, p.on_frontier) for p in front.points] == [(0.2, True), (1.0, False), (2.0, True)]
     (table,) = frontier_tables(compare(shares))
     assert table.headers[2:4] == ("prepare\nWh", "Wh per\n1,000")
+    # Also where answering happened to vary by more.
+    odd = [share("1", 0.5, 7200.0), share("0.3", 0.2, 3600.0, answer_j=3600.0)]
+    assert fronts(compare(odd))[0].cost == "Wh of preparing"
     # Another run's dear training is no reason: none of its settings was changed.
     alone = [share("1", 0.5, 7200.0), point("rag+k=1", 0.3, 360.0), point("rag+k=2", 0.4, 720.0)]
     assert fronts(compare(alone))[0].cost == "Wh per 1,000 answers"

@@ -70,6 +70,15 @@ def test_each_training_has_a_row_and_a_shared_one_stands_once() -> None:
     both = first.model_copy(update={"name": "both", "stages": (*first.stages, *second.stages)})
     rows = training_table(both, second).rows
     assert [row[0] for row in rows] == ["both: healing", "both: lora, lora"]
+    twice = first.model_copy(update={"stages": (*first.stages, *tuned("healing", "k3").stages)})
+    assert [row[0] for row in training_table(twice).rows] == [
+        "healing: healing 1", "healing: healing 2",
+    ]  # fmt: skip
+    sharing = [
+        second.model_copy(update={"name": f"tree-rag+k={k}", "key": f"t{k}"}) for k in (1, 2)
+    ]
+    (label,) = [row[0] for row in training_table(both, second, *sharing).rows[1:]]
+    assert label == "both: lora, lora,\ntree-rag+k=1, tree-rag+k=2"
     assert [row[5] for row in rows] == ["0.500", "0.250"]
     (note,) = [note for note in compare([both]).notes() if note.startswith("Training")]
     assert "last tenth" in note
@@ -110,6 +119,17 @@ def test_a_training_that_runs_share_is_one_curve_and_seeds_are_named() -> None:
     assert curve.validation == [(5.0, 2.0), (10.0, 0.9)]
 
 
+def test_a_later_stage_begins_where_the_one_before_ended() -> None:
+    first, second = tuned("healing", "k1"), tuned("lora", "k2")
+    both = first.model_copy(update={"stages": (*first.stages, *second.stages)})
+    one, other = curves_of([both])
+    assert (one.joules[0], one.joules[-1]) == ((1.0, 360.0), (10.0, 3600.0))
+    assert (other.joules[0], other.joules[-1]) == ((1.0, 3960.0), (10.0, 7200.0))
+    dark = first.stages[0].model_copy(update={"attributed": Bill(energy_j=None)})
+    unknown = both.model_copy(update={"stages": (dark, *second.stages)})
+    assert [bool(curve.joules) for curve in curves_of([unknown])] == [True, False]
+
+
 def svg(*records: Record) -> str:
     pytest.importorskip("matplotlib", reason="comes with wattune[plot]")
     return draw_curves(records, "svg").decode("utf-8")
@@ -117,7 +137,7 @@ def svg(*records: Record) -> str:
 
 def test_the_picture_has_both_axes_and_the_size_it_promises() -> None:
     text = svg(tuned(), tuned("full", "k2"))
-    for label in ("optimizer steps", "Wh spent by the stage so far", ">lora<", ">full<",
+    for label in ("optimizer steps", "Wh that preparing the run took so far", ">lora<", ">full<",
                   "Training on ferry", "loss, nats a token"):  # fmt: skip
         assert label in text, label
     assert text == svg(tuned(), tuned("full", "k2"))
@@ -127,7 +147,7 @@ def test_the_picture_has_both_axes_and_the_size_it_promises() -> None:
 
 def test_small_energies_are_in_joules_and_unmetered_ones_are_said() -> None:
     few = tuned(energy_curve=[[step, float(step)] for step in range(1, 11)])
-    assert "J spent by the stage so far" in svg(few)
+    assert "J that preparing the run took so far" in svg(few)
     assert "energy was not metered" in svg(tuned(energy_curve=[]))
     assert "energy was not metered" not in svg(tuned())
     without = tuned(validation_losses=[])
