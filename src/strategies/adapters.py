@@ -33,7 +33,7 @@ INITIAL = "initial"
 NF4 = Quantization(method="bnb_4bit")
 RATES = {
     # Liu et al. 2022, arXiv 2205.05638 (their recipe "T-Few").
-    "ia3": 3e-3,
+    "ia3": 3e-2,
     # A tenth of that of Lester et al. 2021, arXiv 2104.08691, who trained with Adafactor.
     "prompt_tuning": 3e-2,
 }
