@@ -217,7 +217,7 @@ def test_settings_that_mean_nothing_are_refused(
 
 
 def test_rates_are_those_of_the_method() -> None:
-    assert PeftMethod().learning_rate == 3e-3
+    assert PeftMethod().learning_rate == 3e-2
     assert PeftMethod(peft_type="prompt_tuning").learning_rate == 3e-2
     given = PeftMethod.model_validate({"peft_type": "oft", "learning_rate": 1e-3})
     assert PeftMethod.model_validate(given.plain()) == given
