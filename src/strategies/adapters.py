@@ -32,8 +32,8 @@ INITIAL = "initial"
 """Folder of the adapter as it was before training, beside the trainer's files."""
 NF4 = Quantization(method="bnb_4bit")
 RATES = {
-    # The best of three on two tasks' validation questions (docs/tuning.md). The paper's 3e-3 (Liu et
-    # al. 2022, arXiv 2205.05638, "T-Few") is for far more steps.
+    # The best of three on the validation questions of two tasks (docs/tuning.md). The 3e-3 of its
+    # paper (Liu et al. 2022, arXiv 2205.05638, "T-Few") is for far more steps.
     "ia3": 3e-2,
     # A tenth of that of Lester et al. 2021, arXiv 2104.08691, who trained with Adafactor.
     "prompt_tuning": 3e-2,
