@@ -258,3 +258,14 @@ def with_weights(system: System, step: str) -> LocalSystem:
         f"{step} needs the model's weights, and {system.endpoint.name} is asked through an "
         "endpoint; take a model of this machine (`model:` as a name, a folder or a hub id)"
     )
+
+
+def with_float_weights(system: System, step: str) -> LocalSystem:
+    """As `with_weights`, for a `step` that changes them: `CannotRun` where they are quantised."""
+    ours = with_weights(system, step)
+    if ours.quantization is not None:
+        raise CannotRun(
+            f"weights quantised by {ours.quantization.method} cannot be trained, pruned "
+            "or quantised again; put `quantize` last among the steps that change weights"
+        )
+    return ours

@@ -24,7 +24,14 @@ from ..models.local import LocalModel
 from ..models.quiet import quiet_transformers
 from ..prompt import Message, Passage
 from ..ranks import Ranks
-from ..system import ClassicalSystem, EndpointSystem, LocalSystem, System, with_weights
+from ..system import (
+    ClassicalSystem,
+    EndpointSystem,
+    LocalSystem,
+    System,
+    with_float_weights,
+    with_weights,
+)
 from ..tasks.task import Example
 from ..values import Value
 from .pool import Pool, model_folder
@@ -239,12 +246,7 @@ class Session:
         A base that is trained comes as float32 masters; a frozen one in the answering precision.
         `CannotRun` where the weights are quantised.
         """
-        system = with_weights(self.system, "training")
-        if system.quantization is not None:
-            raise CannotRun(
-                f"weights quantised by {system.quantization.method} cannot be trained, pruned "
-                "or quantised again; put `quantize` last among the steps that change weights"
-            )
+        system = with_float_weights(self.system, "training")
         self._pool.drop_model()
         stages = self._pool.stages
         device = preferred_device()

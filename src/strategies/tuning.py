@@ -23,7 +23,7 @@ from ..peft.quiet import quiet_training
 from ..peft.settings import TrainingSettings
 from ..peft.trainer import train
 from ..prompt import Message
-from ..system import Decoding, LocalSystem, ModelRef, System, with_weights
+from ..system import Decoding, LocalSystem, ModelRef, System, with_float_weights, with_weights
 from ..tasks.task import Example, Task
 from .base import Context, Part, Stage, Strategy
 
@@ -245,12 +245,7 @@ class WeightTuning(Tuning):
 
 def check_weights(system: System, before: Sequence[Strategy], step: str) -> None:
     """Raise `CannotRun` where `step` could not change the weights that `before` will leave."""
-    ours = with_weights(system, step)
-    if ours.quantization is not None:
-        raise CannotRun(
-            f"weights quantised by {ours.quantization.method} cannot be trained, pruned "
-            "or quantised again; put `quantize` last among the steps that change weights"
-        )
+    ours = with_float_weights(system, step)
     last = next((each for each in reversed(before) if isinstance(each, Tuning)), None)
     if ours.adapters and last is not None and last.learns_prompt:
         raise CannotRun(UNMERGEABLE)
