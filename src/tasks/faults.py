@@ -1,4 +1,4 @@
-"""Faults of a task's files, gathered so that a person mends them in one go."""
+"""Faults of a task's files, gathered so that a person mends them in one go; and notes on them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ SHOWN = 20
 
 
 class Faults:
-    """Sentences about what is wrong, each opening with its place (``file:line``)."""
+    """Sentences about what is wrong, each opening with its place (``file:line``); beside them
+    notes about what is right enough, such as an empty document that is left out."""
 
     def __init__(self) -> None:
+        self._notes: list[str] = []
         self._sentences: list[str] = []
         self._count = 0
 
@@ -23,6 +25,17 @@ class Faults:
         self._count += 1
         if self._count <= SHOWN:
             self._sentences.append(sentence)
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence that a person should know; nothing is wrong."""
+        self._notes.append(sentence)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes; beyond the first 20 they are only counted."""
+        more = len(self._notes) - SHOWN
+        told = (f"There are {more} more notes on the task's files.",) if more > 0 else ()
+        return (*self._notes[:SHOWN], *told)
 
     def check(self) -> None:
         """Raise `TaskError` with every sentence if there is any."""

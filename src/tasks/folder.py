@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import TaskError, did_you_mean
 from .chats import read_examples
-from .documents import RESULTS_FOLDER, read_documents
+from .documents import KINDS, RESULTS_FOLDER, ROWS, SUFFIXES, note_empty, read_documents
 from .examples import ExampleReader
 from .faults import Faults
 from .hierarchy import Entity, read_hierarchy
@@ -114,6 +114,10 @@ def read_manifest(folder: Path, faults: Faults, *, needs: Iterable[str] = ()) ->
                 file.fault(node, f"{key}: {text} leads out of the task's folder; keep it inside")
             elif not target.exists():
                 file.fault(node, f"{key}: there is no {text} in {folder}")
+            elif key == "documents" and target.suffix.lower() in ROWS and target.is_file():
+                manifest.paths[key] = target
+            elif key == "hierarchy":
+                manifest.paths[key] = target  # a file, or a folder of Markdown pages
             elif target.is_dir() != (key in ("documents", "revision")):
                 wanted = "a file" if target.is_dir() else "a folder"
                 file.fault(node, f"{key}: {text} must be {wanted}")
@@ -136,11 +140,18 @@ def _read(folder: Path, manifest: Manifest, faults: Faults, base: Task | None = 
     }
     documents: dict[str, Document] = {document.id: document for document in old.documents}
     if "documents" in paths:
-        without = [paths["revision"]] if "revision" in paths else []
+        without = [paths[key] for key in (*SPLITS, "revision") if key in paths]
         if paths["documents"].resolve() == folder.resolve():
             without.append(folder / RESULTS_FOLDER)
-        for document in read_documents(paths["documents"], faults, without=without):
-            documents[document.id] = document
+        found = read_documents(paths["documents"], faults, without=without)
+        documents |= {document.id: document for document in found}
+        if base is None:  # in a revision an empty one takes a document away
+            note_empty(found, faults)
+            if not any(document.text for document in found):
+                faults.add(
+                    f"{paths['documents']}: no document with text among {len(found):,}; put "
+                    f"{KINDS} files there, or leave `documents` out"
+                )
     documents = {name: document for name, document in documents.items() if document.text}
     hierarchy: Entity | None = old.hierarchy
     if "hierarchy" in paths:
@@ -164,6 +175,7 @@ def _read(folder: Path, manifest: Manifest, faults: Faults, base: Task | None = 
         documents=tuple(documents[name] for name in sorted(documents)),
         hierarchy=hierarchy,
         folder=folder,
+        notes=faults.notes,
         train=splits["train"],
         validation=splits["validation"],
         test=splits["test"],
@@ -184,10 +196,7 @@ def check_evidence(
         return examples
     checked: list[Example] = []
     for example in examples:
-        names = tuple(
-            name if name in known else name.removesuffix(".md").removesuffix(".txt")
-            for name in example.evidence
-        )
+        names = tuple(name if name in known else _without_ending(name) for name in example.evidence)
         for name in names:
             if name not in known:
                 place = reader.places.get(example.id, example.id)
@@ -199,3 +208,8 @@ def check_evidence(
             example if names == example.evidence else example.model_copy(update={"evidence": names})
         )
     return tuple(checked)
+
+
+def _without_ending(name: str) -> str:
+    kind = next((kind for kind in SUFFIXES if name.lower().endswith(kind)), "")
+    return name[: len(name) - len(kind)]

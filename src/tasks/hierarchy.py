@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import TaskError
 from ..values import Value
 from .faults import Faults
-
-if TYPE_CHECKING:
-    import yaml
-
-    from .yaml_nodes import YamlFile
 
 
 class Role(Value):
@@ -39,75 +33,79 @@ class Entity(Value):
             yield from child.walk((*above, self))
 
 
-ENTITY_KEYS = ("name", "level", "aliases", "roles", "children")
 MAX_DEPTH = 64
 """Levels a hierarchy may have; writing it as JSON recurses, and no organisation is deeper."""
+YAML = (".yaml", ".yml", ".json")
+TABLES = (".csv", ".tsv")
+PAGES = (".md", ".markdown")
 
 
 def read_hierarchy(path: Path) -> Entity:
-    """The tree in a YAML file: ``{name, level, aliases, roles: [{role, person}], children}``.
+    """The tree in a file, by its ending, or in the headings of a folder of Markdown pages.
 
-    Only ``name`` is required. Raises `TaskError` with up to 20 faults at once, each with its line:
-    broken YAML, a missing or doubled name, a wrong type, an unknown key.
+    - YAML: ``{name, level, aliases, roles: [{role, person}], children}``, or names alone, each
+      with a mapping or a list of those under it; see `hierarchy_yaml`.
+    - CSV, TSV: one row an entity, with its parent; see `hierarchy_table`.
+    - Markdown: the headings; see `hierarchy_headings`.
+
+    Raises `TaskError` with up to 20 faults at once, each with its line.
     """
-    from .yaml_nodes import YamlFile
+    from .hierarchy_headings import read_headings
+    from .hierarchy_table import read_links
+    from .hierarchy_yaml import read_tree
 
+    ending = path.suffix.lower()
     faults = Faults()
-    file = YamlFile(path, faults)
-    entity = _entity(file, file.root(), {}, 1)
+    if path.is_dir() or ending in PAGES:
+        entity = read_headings(path, faults)
+    elif ending in TABLES:
+        entity = read_links(path, faults)
+    elif ending in YAML:
+        entity = read_tree(path, faults)
+    else:
+        raise TaskError(
+            f"{path}: a hierarchy is a YAML file, a table ({', '.join(TABLES)}), a Markdown page "
+            "or a folder of such pages"
+        )
     faults.check()
     if entity is None:  # a missing entity has always noted why
         raise TaskError(f"{path}: no entity could be read")
     return entity
 
 
-def _entity(
-    file: YamlFile, node: yaml.Node, names: dict[str, tuple[str, int]], depth: int
-) -> Entity | None:
-    """One node and all under it; `names` holds each name seen, with its line."""
-    before = len(file.faults)
-    parts = file.mapping(node, "an entity", ENTITY_KEYS)
-    if "name" not in parts:
-        if len(file.faults) == before:
-            file.fault(node, "an entity without a name; give it one (name: ...)")
-        return None
-    name = file.text(parts["name"], "name")
-    if name is not None:
-        # The tree is searched without regard to case, so case does not tell two entities apart.
-        line = parts["name"].start_mark.line + 1
-        earlier = names.setdefault(" ".join(name.casefold().split()), (name, line))
-        if earlier[1] != line:
-            file.fault(
-                parts["name"],
-                f'the name "{name}" is already given on line {earlier[1]}; every entity needs a '
-                "name of its own (a shared short name can be an alias of both)",
-            )
-    level = file.text(parts["level"], "level") if "level" in parts else ""
-    aliases = file.texts(parts["aliases"], "aliases") if "aliases" in parts else ()
-    roles = file.items(parts["roles"], "roles") if "roles" in parts else []
-    children = file.items(parts["children"], "children") if "children" in parts else []
-    if children and depth >= MAX_DEPTH:
-        file.fault(parts["children"], f"more than {MAX_DEPTH} levels; flatten the hierarchy")
-        return None
-    read_roles = [_role(file, role) for role in roles]
-    read_children = [_entity(file, child, names, depth + 1) for child in children]
-    return Entity(
-        name=name or "",
-        level=level or "",
-        aliases=aliases,
-        roles=tuple(role for role in read_roles if role is not None),
-        children=tuple(child for child in read_children if child is not None),
+class Names:
+    """The names of a hierarchy that have been read, with the place of each.
+
+    The tree is searched without regard to case, so case does not tell two entities apart.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._lines: dict[str, int] = {}
+
+    def add(self, name: str, path: Path, line: int) -> bool:
+        """Whether the name is new; one that is not is noted as a fault."""
+        earlier = self._lines.get(same(name))
+        if earlier is None:
+            self._lines[same(name)] = line
+            return True
+        self._faults.add(
+            f'{path}:{line}: the name "{name}" is already given on line {earlier}; every entity '
+            "needs a name of its own (a shared short name can be an alias of both)"
+        )
+        return False
+
+
+def same(name: str) -> str:
+    """What two spellings of one name have in common."""
+    return " ".join(name.casefold().split())
+
+
+def several_roots(path: Path, roots: list[tuple[str, int]], how: str) -> str:
+    """The fault of a file with more than one entity at the top: `roots` are (name, line)."""
+    shown = ", ".join(f'"{name}" (line {line})' for name, line in roots[:4])
+    more = f" and {len(roots) - 4} more" if len(roots) > 4 else ""
+    return (
+        f"{path}:{roots[1][1]}: {len(roots)} entities stand at the top: {shown}{more}; "
+        f"a hierarchy has one root: {how}"
     )
-
-
-def _role(file: YamlFile, node: yaml.Node) -> Role | None:
-    before = len(file.faults)
-    parts = file.mapping(node, "a role", ("role", "person"))
-    if len(file.faults) > before:
-        return None
-    for key in ("role", "person"):
-        if key not in parts:
-            file.fault(node, f"a role needs {key}: write {{role: ..., person: ...}}")
-            return None
-    role, person = file.text(parts["role"], "role"), file.text(parts["person"], "person")
-    return Role(role=role, person=person) if role and person else None

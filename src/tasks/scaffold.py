@@ -9,12 +9,12 @@ from pathlib import Path
 from ..errors import TaskError
 from ..files import read_text, write_json_lines, write_text
 from ..values import Value
-from .documents import RESULTS_FOLDER, read_documents
+from .documents import KINDS, RESULTS_FOLDER, note_empty, read_documents
 from .examples import ExampleReader, split_examples
 from .faults import Faults
-from .folder import MANIFEST, check_evidence
+from .folder import MANIFEST, SPLITS, check_evidence
 from .tables import read_table
-from .task import REFUSAL, Document, Example, Split, Turn
+from .task import REFUSAL, Example, Split, Turn
 
 QUESTIONS_FILE = "questions.csv"
 RECIPE_FILE = "recipe.yaml"
@@ -50,7 +50,7 @@ class InitReport(Value):
 
 
 def init_task(folder: Path, *, questions: Path | None = None, questions_needed: int) -> InitReport:
-    """Make a task of the .md and .txt files in `folder` and a file of `questions`.
+    """Make a task of the documents in `folder` and a file of `questions`.
 
     With questions (CSV with the columns question,answer, or JSON lines) it writes task.yaml, the
     splits that are not empty (`split_examples` says how they are drawn) and a recipe.yaml that
@@ -66,6 +66,8 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
     below = folder / "documents"
     source = below if below.is_dir() else folder
     without = [folder / RESULTS_FOLDER] if source == folder else []
+    without += [folder / f"{split}.jsonl" for split in SPLITS]
+    without += [questions] if questions else []
     if (folder / MANIFEST).exists():
         raise TaskError(
             f"{folder} is a task already ({MANIFEST}); edit its files, or move {MANIFEST} away"
@@ -75,6 +77,7 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
         questions = filled
     faults = Faults()
     found = read_documents(source, faults, without=without)
+    note_empty(found, faults)
     reader = ExampleReader(faults)
     asked = _questions(questions, reader) if questions else ()
     documents = tuple(document for document in found if document.text)
@@ -82,8 +85,8 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
     faults.check()
     if not documents and not asked:
         raise TaskError(
-            f"{folder}: no .md or .txt file with text and no questions; put documents there or "
-            "give a file of questions"
+            f"{folder}: no document with text and no questions; put {KINDS} files there or give a "
+            "file of questions"
         )
     splits: Mapping[Split, tuple[Example, ...]]
     splits = split_examples(asked) if asked else {"train": (), "validation": (), "test": ()}
@@ -107,7 +110,7 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
     return InitReport(
         folder=str(folder),
         made=(*rows, *texts),
-        missing=tuple(_missing(folder, found, splits, questions_needed)),
+        missing=(*faults.notes, *_missing(folder, bool(documents), splits, questions_needed)),
         documents=len(documents),
         questions=len(asked),
         train=len(splits["train"]),
@@ -168,7 +171,7 @@ def _manifest(
     ]
     if source is not None:
         where = source.relative_to(folder).as_posix()
-        lines += ["# The .md and .txt files under this folder.", f"documents: {where}"]
+        lines += [f"# The {KINDS} files under this folder.", f"documents: {where}"]
     lines += [
         "# A tree of named entities ({name, level, aliases, roles, children}) allows tree_rag:",
         "# hierarchy: hierarchy.yaml",
@@ -209,21 +212,15 @@ def _recipe(folder: Path, train: int, documents: bool) -> str:
 
 def _missing(
     folder: Path,
-    found: tuple[Document, ...],
+    documents: bool,
     splits: Mapping[Split, tuple[Example, ...]],
     needed: int,
 ) -> list[str]:
     """Sentences about what the task lacks and how to mend it."""
     missing: list[str] = []
-    empty = [document.id for document in found if not document.text]
-    if empty:
+    if not documents:
         missing.append(
-            f"{len(empty)} of the documents hold no text and are left out, the first being "
-            f"{empty[0]}."
-        )
-    if len(empty) == len(found):  # of none, too
-        missing.append(
-            "There are no documents, so nothing can be retrieved: put .md or .txt files in a "
+            f"There are no documents, so nothing can be retrieved: put {KINDS} files in a "
             f"folder {folder / 'documents'} and write `documents: documents` in {MANIFEST}."
         )
     train, test = len(splits["train"]), len(splits["test"])

@@ -17,14 +17,23 @@ _MEANT = frozenset("#%&@*/")
 _NUMBER = re.compile(r"\d+")
 
 
+class _Punctuation(dict[int, int]):
+    """For `str.translate`: punctuation that is not meant becomes a space."""
+
+    def __missing__(self, code: int) -> int:
+        mark = chr(code)
+        drop = unicodedata.category(mark).startswith("P") and mark not in _MEANT
+        self[code] = ord(" ") if drop else code
+        return self[code]
+
+
+_WITHOUT = _Punctuation()
+
+
 def normalised(question: str) -> str:
     """A question without case, punctuation and spacing, for telling whether two are the same."""
     folded = unicodedata.normalize("NFKC", question).casefold()
-    plain = "".join(
-        " " if unicodedata.category(mark).startswith("P") and mark not in _MEANT else mark
-        for mark in folded
-    )
-    return " ".join(plain.split()) or folded.strip()
+    return " ".join(folded.translate(_WITHOUT).split()) or folded.strip()
 
 
 def numbers(text: str) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import FiniteFloat, field_validator
 
 from ..values import Value, digest
 from .hierarchy import Entity
@@ -14,6 +14,11 @@ from .hierarchy import Entity
 Split = Literal["train", "validation", "test"]
 REFUSAL = "I do not know."
 """The answer expected to an unanswerable question where a task names none."""
+Metadata = dict[str, str | int | FiniteFloat | bool]
+"""What is told about a document beside its text, such as its author; for filters and citations."""
+PAGES = "pages"
+"""Metadata of a document whose text is in that many pages, with a `PAGE_BREAK` between two."""
+PAGE_BREAK = "\f"
 
 
 class Turn(Value):
@@ -66,11 +71,22 @@ class Document(Value):
     id: str
     text: str
     title: str = ""
+    metadata: Metadata = {}
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON types; `metadata` only where there is some, so that digests stay as they were."""
+        content = super().plain()
+        if not self.metadata:
+            del content["metadata"]
+        return content
 
 
 @dataclass(frozen=True)
 class Task:
-    """Examples, documents, an optional hierarchy of entities, and the metrics, as one value."""
+    """Examples, documents, an optional hierarchy of entities, and the metrics, as one value.
+
+    `notes` are sentences for a person about what its files hold: what was left out or empty.
+    """
 
     name: str
     version: str = "1"
@@ -83,6 +99,7 @@ class Task:
     metrics: tuple[str, ...] = ("token_f1", "exact_match", "contained")
     refusal: str = REFUSAL
     folder: Path | None = field(default=None, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def split(self, name: Split) -> tuple[Example, ...]:
         """The examples of one split."""

@@ -135,7 +135,7 @@ def test_faulty_questions(tmp_path: Path, name: str, text: str, message: str) ->
 def test_nothing_to_make_a_task_of(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="there is no such folder"):
         init_task(tmp_path / "gone", questions_needed=10)
-    with pytest.raises(TaskError, match=r"no \.md or \.txt file with text and no questions"):
+    with pytest.raises(TaskError, match=r"no document with text and no questions"):
         init_task(tmp_path, questions_needed=10)
 
 
