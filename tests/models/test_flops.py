@@ -11,10 +11,10 @@ import torch
 from wattune.measure.work import NO_WORK, Tally
 from wattune.models.account import Account, skeleton
 from wattune.models.batch import Batch
-from wattune.models.embedder import Embedder
 from wattune.models.flops import costs, count_flops, expected_flops
 from wattune.models.local import LocalModel
 from wattune.models.quiet import quiet_peft
+from wattune.models.sentence_embedder import SentenceEmbedder
 from wattune.peft.adapters import LoraSettings, add_adapter
 from wattune.peft.batches import TokenisedExample
 from wattune.peft.trainer import TrainingSettings, train
@@ -174,7 +174,7 @@ def test_training_is_worth_what_torch_counts(
 
 def test_embedding_is_worth_what_torch_counts(embedder: str) -> None:
     texts = ["the old mill", "north", "the gate of the harbour by the river"] * 13
-    with Embedder.open(Path(embedder), device="cpu") as opened:
+    with SentenceEmbedder.open(Path(embedder), device="cpu") as opened:
         counted = count_flops(lambda: opened.encode_documents(texts))
         tally = opened.account.tally
     work = opened.account.work()
