@@ -4,29 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, Literal
 
 from ..errors import InputError
-from ..tasks.task import Document
+from ..tasks.headings import heading
+from ..tasks.task import PAGE_BREAK, PAGES, Document, Metadata
 from ..values import Value
+from .prose import split_prose
+from .sentence_windows import sentences, windows
 
 ARROW = " › "
-_HEADING = re.compile(r"^ {0,3}(#{1,6})(?:\s+(.*?))?\s*#*\s*$")
+LONGEST_TOKEN = 100
+"""Characters. Many tokenizers read a longer word as one unknown token, whatever its length; so a
+text counts at least one token for so many, lest a line of megabytes pass for a short chunk."""
+_REMEMBERED = 1 << 14
+"""Counts kept: the splitter asks for each part three times or more."""
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 _RULE = re.compile(r"^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
-_SEPARATORS = ["\n\n", "\n", ". ", "? ", "! ", "。", " ", ""]
 
 
 class Chunk(Value):
     """A piece of a document: what is embedded and what is shown to the model.
 
     `id` is the document's id, ``#`` and a number from 1; `title` is the document's title and the
-    headings above the piece, joined by ``›``; `text` opens with that title.
+    headings above the piece, joined by ``›``; `text` opens with that title. `metadata` is the
+    document's, and ``page`` (from 1) where its text is in pages.
     """
 
     id: str
     document: str
     title: str
     text: str
+    metadata: Metadata = {}
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON types; `metadata` only where there is some."""
+        content = super().plain()
+        if not self.metadata:
+            del content["metadata"]
+        return content
 
 
 def chunk_documents(
@@ -36,15 +53,19 @@ def chunk_documents(
     overlap: int,
     count_tokens: Callable[[str], int],
     max_tokens: int | None = None,
+    by: Literal["heading", "sentences"] = "heading",
 ) -> list[Chunk]:
     """Cut documents into chunks of at most `size` tokens, headings included, as `count_tokens`
     counts them; deterministic.
 
-    Markdown is cut at headings first (``#`` in fenced code is none). A section that is too long is
-    cut at paragraphs, lines, sentences, then words, with `overlap` tokens shared by neighbours.
-    Tables and fenced code stay whole where they fit; a table that does not is cut between rows and
-    each piece repeats the header. `max_tokens` is what the embedder reads of a text; it drops the
-    rest silently.
+    Markdown is cut at headings first (``#`` in fenced code is none), and at page breaks where the
+    document's metadata counts its pages. By `heading`, a section that is too long is cut at
+    paragraphs, lines, sentences, then words, with `overlap` tokens shared by neighbours; by
+    `sentences`, it is cut to windows of whole sentences, each beginning with those of the window
+    before that `overlap` tokens hold, and a sentence that is too long is cut as above. Tables
+    and fenced code stay whole where they fit; a table that does not is cut between rows and each
+    piece repeats the header. `max_tokens` is what the embedder reads of a text; it drops the rest
+    silently.
 
     Raises `InputError` where `size` is more than that, or `overlap` not less than `size`.
     """
@@ -60,15 +81,26 @@ def chunk_documents(
             f"an overlap of {overlap} tokens does not go with chunks of {size}; it must be less, "
             "and 0 or more"
         )
+
+    @lru_cache(_REMEMBERED)
+    def count(text: str) -> int:
+        # What is too long by its characters alone is not worth counting, and may be huge.
+        if len(text) > size * LONGEST_TOKEN:
+            return -(-len(text) // LONGEST_TOKEN)
+        return count_tokens(text)
+
+    cut = _pieces if by == "heading" else _windows
     chunks: list[Chunk] = []
     for document in documents:
+        if not document.text:
+            continue
         number = 0
-        for path, body in sections(document.text):
+        for metadata, (path, body) in _sections(document):
             titles = path if path[:1] == (document.title,) else (document.title, *path)
             titles = tuple(title for title in titles if title)
-            head = _head(titles, size // 2, count_tokens)
-            room = size - count_tokens(f"{head}\n\n") if head else size
-            for piece in _pieces(body, max(1, room), overlap, count_tokens) if body else [""]:
+            head = _head(titles, size // 2, count)
+            room = size - count(f"{head}\n\n") if head else size
+            for piece in cut(body, max(1, room), overlap, count) if body else [""]:
                 number += 1
                 text = f"{head}\n\n{piece}".strip()
                 if text:
@@ -78,9 +110,22 @@ def chunk_documents(
                             document=document.id,
                             title=ARROW.join(titles),
                             text=text,
+                            metadata=metadata,
                         )
                     )
     return chunks
+
+
+def _sections(document: Document) -> Iterator[tuple[Metadata, tuple[tuple[str, ...], str]]]:
+    """(metadata, section) of a document; its pages, where it has some, are cut one by one."""
+    pages = document.text.split(PAGE_BREAK)
+    if document.metadata.get(PAGES) != len(pages):
+        pages = []
+    for page, text in enumerate(pages, start=1):
+        metadata: Metadata = {**document.metadata, "page": page}
+        yield from ((metadata, section) for section in sections(text))
+    if not pages:
+        yield from ((document.metadata, section) for section in sections(document.text))
 
 
 def sections(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -94,20 +139,19 @@ def sections(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
     fence = ""
     for line in text.replace("\r\n", "\n").split("\n"):
         mark = _FENCE.match(line)
-        heading = None
+        title = None
         if fence:
             fence = "" if _closes(line, fence) else fence
         elif mark:
             fence = mark[1]
         else:
-            heading = _HEADING.match(line)
-        if heading is None:
+            title = heading(line)
+        if title is None:
             found[-1][1].append(line)
             continue
-        level = len(heading[1])
-        above = [(other, title) for other, title in above if other < level]
-        above.append((level, (heading[2] or "").strip()))
-        found.append((tuple(title for _, title in above if title), []))
+        above = [other for other in above if other[0] < title[0]]
+        above.append(title)
+        found.append((tuple(name for _, name in above if name), []))
     for at, (path, lines) in enumerate(found):
         body = "\n".join(lines).strip("\n").rstrip()
         below = found[at + 1][0] if at + 1 < len(found) else ()
@@ -138,8 +182,26 @@ def _pieces(text: str, size: int, overlap: int, count_tokens: Callable[[str], in
         elif kind == "table":
             pieces.extend(_table(block, size, overlap, count_tokens))
         else:
-            pieces.extend(_split(block, size, overlap, count_tokens))
+            pieces.extend(split_prose(block, size, overlap, count_tokens))
     return pieces
+
+
+def _windows(text: str, size: int, overlap: int, count_tokens: Callable[[str], int]) -> list[str]:
+    """A body as windows of sentences; a table or code that fits counts as one."""
+    if count_tokens(text) <= size:
+        return [text]
+    units: list[str] = []
+    for kind, block in _blocks(text):
+        for unit in sentences(block) if kind == "prose" else [block]:
+            if count_tokens(unit) <= size:
+                units.append(unit)
+            elif kind == "table":
+                units += [f"{piece}\n\n" for piece in _table(unit, size, 0, count_tokens)]
+            else:
+                between = " " if kind == "prose" else "\n"
+                units += [f"{piece}{between}" for piece in split_prose(unit, size, 0, count_tokens)]
+        units[-1] = units[-1].rstrip() + "\n\n"
+    return windows(units, size, overlap, count_tokens)
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
@@ -174,8 +236,10 @@ def _closes(line: str, fence: str) -> bool:
 def _table(text: str, size: int, overlap: int, count_tokens: Callable[[str], int]) -> list[str]:
     """A table too long for one chunk: rows together as they fit, each piece under the header."""
     rows = text.split("\n")
-    has_header = len(rows) > 2 and _RULE.match(rows[1])
+    has_header = len(rows) > 2 and _RULE.match(rows[1].strip())
     header = "\n".join(rows[:2]) + "\n" if has_header else ""
+    if len(header) > size * LONGEST_TOKEN:  # repeated over every row, it would be quadratic
+        header, has_header = "", None
     pieces: list[str] = []
     current: list[str] = []
     for row in rows[2:] if has_header else rows:
@@ -188,29 +252,8 @@ def _table(text: str, size: int, overlap: int, count_tokens: Callable[[str], int
         part
         for piece in pieces
         for part in (
-            [piece] if count_tokens(piece) <= size else _split(piece, size, overlap, count_tokens)
+            [piece]
+            if count_tokens(piece) <= size
+            else split_prose(piece, size, overlap, count_tokens)
         )
     ]
-
-
-def _split(text: str, size: int, overlap: int, count_tokens: Callable[[str], int]) -> list[str]:
-    """Prose cut at the coarsest separator that makes pieces small enough."""
-    from langchain_text_splitters import RecursiveCharacterTextSplitter
-
-    limit = size
-    while True:
-        splitter = RecursiveCharacterTextSplitter(
-            separators=_SEPARATORS,
-            keep_separator="end",
-            strip_whitespace=False,
-            chunk_size=limit,
-            chunk_overlap=min(overlap, limit - 1),
-            length_function=count_tokens,
-        )
-        pieces = [piece.strip("\n").rstrip() for piece in splitter.split_text(text)]
-        pieces = [piece for piece in pieces if piece]
-        longest = max(map(count_tokens, pieces), default=0)
-        # The splitter adds up the counts of parts; tokens of the joined text can be a few more.
-        if longest <= size or limit == 1:
-            return pieces
-        limit = max(1, limit - max(1, longest - size))

@@ -1,58 +1,47 @@
-"""An exact vector index of chunks on FAISS, saved as three files that check each other."""
+"""A vector index of chunks on FAISS: built, searched, changed, saved and opened."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from ..errors import InputError, StorageError
-from ..files import file_digest, read_json_lines, read_text, storage, write_json, write_json_lines
-from ..values import Value
+from ..errors import InputError
+from . import index_kinds as kinds
+from .chunk_store import ChunkStore
 from .chunking import Chunk
+from .document_table import DocumentTable
+from .index_checks import DECIMALS as DECIMALS
+from .index_checks import checked, ranked, unit
+from .index_files import IndexManifest, read_index, write_index
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-INDEX_FILE = "index.faiss"
-CHUNKS_FILE = "chunks.jsonl"
-MANIFEST_FILE = "manifest.json"
-DECIMALS = 6
-"""Of a score. float32 products of the same vectors differ in the 7th place with the size of the
-batch; rounded, a question finds the same chunks alone and among others."""
-
-
-class IndexManifest(Value):
-    """What an index was made with; a folder whose manifest does not fit is not opened.
-
-    `sha256` holds the digests of the other files by name.
-    """
-
-    format: Literal[1] = 1
-    embedder: str
-    revision: str
-    dimension: int
-    metric: Literal["inner_product"] = "inner_product"
-    normalisation: Literal["l2"] = "l2"
-    chunks: int
-    documents: int
-    sha256: dict[str, str] = {}
+EXACT_WITHIN = 20_000
+"""Rows up to which a selection is compared one by one in an index that is not exact: lists and
+graphs pass most of a small selection by."""
+MOST_EFFORT = 64
+MOST_DEAD = 0.2
+"""Of the rows of an index that cannot give them up; beyond, it is built again."""
 
 
 class VectorIndex:
     """Chunks and their vectors. The score is the inner product of unit vectors: the cosine.
 
-    Search is exact (`IndexFlatIP` under `IDMap2`), right up to about 100,000 chunks.
+    A row is a place in `chunks`. FAISS knows a row by an id that stays when others go; `_ids` (n,)
+    holds them, ascending. Where FAISS cannot take rows out, their ids are only forgotten here.
     """
 
-    def __init__(self, index: Any, chunks: Sequence[Chunk], manifest: IndexManifest) -> None:
-        self._index = index
-        self.chunks = tuple(chunks)
+    def __init__(
+        self, index: Any, chunks: ChunkStore, ids: NDArray[np.int64], manifest: IndexManifest
+    ) -> None:
+        self._index, self._ids, self._mapped = index, ids, False
+        self.chunks = chunks
         self.manifest = manifest
+        self._table: DocumentTable | None = None
+        self._alive: Any = None
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -65,63 +54,36 @@ class VectorIndex:
         *,
         embedder: str,
         revision: str = "",
+        kind: str = "auto",
     ) -> VectorIndex:
         """Index `vectors` (n, d), row i being the embedding of `chunks[i]`; rows are scaled to
-        unit length. `embedder` and `revision` name the model that made them.
+        unit length. `embedder` and `revision` name the model that made them; `kind` is auto, flat,
+        hnsw, ivf or a FAISS factory string.
 
-        Raises `InputError` for no chunks, an id used twice, numbers that do not agree, or vectors
-        that are not finite.
+        Raises `InputError` for no chunks, chunks without text, an id used twice, numbers that do
+        not agree, vectors that are not finite or all zero, or a kind that cannot be made.
         """
-        import faiss
         import numpy as np
 
-        if not chunks:
-            raise InputError("there are no chunks to index; are the documents empty?")
-        seen: set[str] = set()
-        for chunk in chunks:
-            if chunk.id in seen:
-                raise InputError(f'the chunk id "{chunk.id}" is used twice')
-            seen.add(chunk.id)
-        if np.ndim(vectors) != 2 or len(vectors) != len(chunks) or np.shape(vectors)[1] < 1:
-            raise InputError(
-                f"vectors of shape {np.shape(vectors)} for {len(chunks)} chunks; one row a chunk "
-                "is needed"
-            )
-        rows = _unit(vectors, "the vectors of the chunks")
-        index = faiss.IndexIDMap2(faiss.IndexFlatIP(rows.shape[1]))
-        index.add_with_ids(rows, np.arange(len(chunks), dtype=np.int64))
+        rows = checked(chunks, vectors)
+        index, plan = kinds.filled(kind, rows)
         manifest = IndexManifest(
             embedder=embedder,
             revision=revision,
             dimension=int(rows.shape[1]),
+            asked=kind,
+            **plan.plain(),
             chunks=len(chunks),
             documents=len({chunk.document for chunk in chunks}),
         )
-        return cls(index, chunks, manifest)
+        return cls(index, ChunkStore.of(chunks), np.arange(len(chunks), dtype=np.int64), manifest)
 
     def save(self, folder: Path) -> None:
-        """Write index.faiss, chunks.jsonl and, last, manifest.json into `folder`.
+        """Write index.faiss, chunks.jsonl, rows.npy and, last, manifest.json into `folder`.
 
-        Raises `StorageError` where it cannot be written.
+        Raises `StorageError` where it cannot be written; what stood there then still does.
         """
-        import faiss
-
-        beside = folder / f".{INDEX_FILE}.{os.getpid()}.tmp"
-        with storage(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                faiss.write_index(self._index, str(beside))
-                os.replace(beside, folder / INDEX_FILE)
-            except RuntimeError as error:  # what FAISS raises for every fault of a file
-                reason = str(error).strip().splitlines()[-1]
-                raise StorageError(f"{folder / INDEX_FILE} was not written: {reason}") from error
-            finally:
-                beside.unlink(missing_ok=True)
-        write_json_lines(folder / CHUNKS_FILE, (chunk.plain() for chunk in self.chunks))
-        sums = {name: file_digest(folder / name) for name in (INDEX_FILE, CHUNKS_FILE)}
-        write_json(
-            folder / MANIFEST_FILE, self.manifest.model_copy(update={"sha256": sums}).plain()
-        )
+        self.manifest = write_index(folder, self._index, self.chunks, self._ids, self.manifest)
 
     @classmethod
     def load(
@@ -133,48 +95,25 @@ class VectorIndex:
         dimension: int | None = None,
     ) -> VectorIndex:
         """Open a saved index for questions embedded by `embedder` (and `revision` and `dimension`
-        where given).
+        where given). Vectors and chunks stay in their files, mapped into memory.
 
         Raises `StorageError` where a file is missing or changed, or the index was made with
         another embedder, revision or dimension.
         """
-        import faiss
-
-        manifest = _manifest(folder / MANIFEST_FILE)
         wanted = {"embedder": embedder, "revision": revision, "dimension": dimension}
-        for what, value in wanted.items():
-            made = getattr(manifest, what)
-            if value is not None and made != value:
-                raise StorageError(
-                    f"{folder}: the index was made with {what} {made}, not {value}; build it again"
-                )
-        for name in (INDEX_FILE, CHUNKS_FILE):
-            path = folder / name
-            if not path.is_file():
-                raise StorageError(f"{path}: there is no such file; build the index again")
-            if file_digest(path) != manifest.sha256.get(name):
-                raise StorageError(
-                    f"{path}: the file is not the one that was written (its SHA-256 differs from "
-                    f"{MANIFEST_FILE}); build the index again"
-                )
-        try:
-            index = faiss.read_index(str(folder / INDEX_FILE))
-            chunks = [Chunk.model_validate(row) for _, row in read_json_lines(folder / CHUNKS_FILE)]
-        except (RuntimeError, ValidationError) as error:
-            raise StorageError(f"{folder}: the index cannot be read; build it again") from error
-        if not index.ntotal == len(chunks) == manifest.chunks or index.d != manifest.dimension:
-            raise StorageError(
-                f"{folder}: {index.ntotal} vectors of {index.d} dimensions and {len(chunks)} "
-                f"chunks where {MANIFEST_FILE} says {manifest.chunks} of {manifest.dimension}; "
-                "build the index again"
-            )
-        return cls(index, chunks, manifest)
+        opened = cls(*read_index(folder, wanted))
+        opened._mapped = True
+        return opened
 
-    def search(self, vectors: NDArray[Any], k: int) -> list[list[tuple[Chunk, float]]]:
-        """The `k` chunks of the highest cosine for each row of `vectors` (n, d), best first; all
-        chunks where there are fewer. Equal scores are ordered by chunk id.
+    def search(
+        self, vectors: NDArray[Any], k: int, *, allowed: NDArray[np.int64] | None = None
+    ) -> list[list[tuple[int, float]]]:
+        """The `k` rows of the highest cosine for each of `vectors` (n, d), as (row, cosine), best
+        first; all where there are fewer. `allowed` (m,) are the rows to search within. Equal
+        scores are ordered by chunk id.
 
-        Raises `InputError` for k < 1, another dimension, or vectors that are not finite.
+        Raises `InputError` for k < 1, another dimension, vectors that are not finite, or rows that
+        are not there.
         """
         import numpy as np
 
@@ -185,53 +124,172 @@ class VectorIndex:
                 f"question vectors of shape {np.shape(vectors)} for an index of "
                 f"{self.manifest.dimension} dimensions; is the embedder the same?"
             )
-        if len(vectors) == 0:
-            return []
-        rows = _unit(vectors, "the vectors of the questions")
-        k = min(k, len(self))
-        reach = min(len(self), k + 8)
+        if allowed is not None:
+            allowed = self._rows(allowed)
+        k = min(k, len(self) if allowed is None else len(allowed))
+        if len(vectors) == 0 or k == 0:
+            return [[] for _ in vectors]
+        questions = unit(vectors, "the vectors of the questions")
+        if kinds.is_exact(self._index):
+            scores, rows = self._exact(questions, k, allowed)
+        elif allowed is not None and len(allowed) <= EXACT_WITHIN:
+            scores = np.round(questions @ self.vectors_of(allowed).T, DECIMALS)
+            rows = np.broadcast_to(allowed, scores.shape)
+        else:
+            scores, rows = self._near(questions, k, allowed)
+        return [ranked(*pair, k, self.chunks) for pair in zip(rows, scores, strict=True)]
+
+    def _exact(
+        self, questions: NDArray[np.float32], k: int, allowed: NDArray[np.int64] | None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        import numpy as np
+
+        params = kinds.parameters(self._index, self._selector(allowed))
+        most = len(self) if allowed is None else len(allowed)
+        reach = min(most, k + 8)
         while True:
-            scores, ids = self._index.search(rows, reach)
+            scores, ids = self._index.search(questions, reach, params=params)
             scores = np.round(scores, DECIMALS)
             # Where a tie goes on past what was fetched, its first by id may not be among it.
-            if reach == len(self) or bool((scores[:, -1] < scores[:, k - 1]).all()):
-                break
-            reach = min(len(self), reach * 4)
-        found: list[list[tuple[Chunk, float]]] = []
-        for row_scores, row_ids in zip(scores, ids, strict=True):
-            pairs = [
-                (self.chunks[int(at)], float(score) + 0.0)  # + 0.0: no minus zero
-                for at, score in zip(row_ids, row_scores, strict=True)
-            ]
-            pairs.sort(key=lambda pair: (-pair[1], pair[0].id))
-            found.append([(chunk, round(score, DECIMALS)) for chunk, score in pairs[:k]])
-        return found
+            if reach == most or bool((scores[:, -1] < scores[:, k - 1]).all()):
+                return scores, np.searchsorted(self._ids, ids)
+            reach = min(most, reach * 4)
 
+    def _near(
+        self, questions: NDArray[np.float32], k: int, allowed: NDArray[np.int64] | None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Widens the search until each question has its k; a graph may have parts out of reach,
+        so there can be fewer in the end (row -1)."""
+        import numpy as np
 
-def _manifest(path: Path) -> IndexManifest:
-    if not path.is_file():
-        raise StorageError(f"{path}: there is no index there")
-    try:
-        return IndexManifest.model_validate_json(read_text(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "JSON"
-        raise StorageError(
-            f"{path}: not the manifest of an index ({where}: {first['msg']}); build the index again"
-        ) from error
+        selector = self._selector(allowed)
+        effort = 1.0 if allowed is None else len(self) / len(allowed)
+        while True:
+            params = kinds.parameters(self._index, selector, effort)
+            scores, ids = self._index.search(questions, k, params=params)
+            if effort >= MOST_EFFORT or bool((ids >= 0).all()):
+                rows = np.where(ids >= 0, np.searchsorted(self._ids, ids), -1)
+                return np.round(scores, DECIMALS), rows
+            effort *= 4
 
+    def vectors_of(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors (len(rows), d) of some rows, as the index keeps them: of length 1, or near
+        it where they are kept in fewer bits. Raises `InputError` for rows that are not there."""
+        return kinds.reconstructed(self._index, self._ids[self._rows(rows)])
 
-def _unit(vectors: NDArray[Any], what: str) -> NDArray[np.float32]:
-    """float32 rows of length 1; a row of zeros stays one and scores 0."""
-    import numpy as np
+    def add(self, chunks: Sequence[Chunk], vectors: NDArray[Any]) -> None:
+        """Add the chunks of new documents with their `vectors` (n, d), as the last rows.
 
-    rows = np.ascontiguousarray(vectors, dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if bad.size:
-        raise InputError(
-            f"{what} are not finite: {bad.size} of {len(rows)} hold NaN or infinity, the first "
-            f"being row {int(bad[0])}"
+        Raises `InputError` as `build` does, and for a document that is there already.
+        """
+        rows = checked(chunks, vectors, self.manifest.dimension)
+        self._documents.check(chunks)
+        self._change([], chunks, rows)
+
+    def remove(self, documents: Collection[str]) -> int:
+        """Remove all chunks of `documents`; how many there were. The rows after them move up.
+
+        Raises `InputError` where nothing would be left.
+        """
+        gone = self._documents.ids(documents)
+        if len(gone) == len(self):
+            raise InputError(f"all {len(self):,} chunks would be removed; an index holds some")
+        if gone:
+            self._change(documents)
+        return len(gone)
+
+    def update(self, chunks: Sequence[Chunk], vectors: NDArray[Any]) -> int:
+        """Put `chunks` in the place of all that the index has of their documents, new documents
+        included, as the last rows; how many chunks went. The rows after those move up.
+
+        Raises `InputError` as `build` does; nothing has changed then.
+        """
+        rows = checked(chunks, vectors, self.manifest.dimension)
+        documents = {chunk.document for chunk in chunks}
+        self._documents.check(chunks, documents)
+        gone = self._documents.ids(documents)
+        self._change(documents, chunks, rows)
+        return len(gone)
+
+    @property
+    def _documents(self) -> DocumentTable:
+        """Made when it is first needed: an index that only answers does without."""
+        if self._table is None:
+            self._table = DocumentTable(self.chunks.plain(), self._ids.tolist())
+        return self._table
+
+    def _change(
+        self,
+        documents: Collection[str],
+        chunks: Sequence[Chunk] = (),
+        vectors: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Take `documents` out, put `chunks` in, and build again where that is due."""
+        import faiss
+        import numpy as np
+
+        if self._mapped:  # a mapped file cannot be changed
+            self._index = faiss.deserialize_index(faiss.serialize_index(self._index))
+            self._mapped = False
+        native = kinds.native(self._index)
+        table = self._documents
+        gone = np.array(table.ids(documents), dtype=np.int64)
+        kinds.forget_places(self._index)
+        if native and gone.size:
+            self._index.remove_ids(faiss.IDSelectorBatch(gone))
+        table.remove(documents)
+        rows = np.searchsorted(self._ids, gone)
+        self.chunks = self.chunks.without(rows)
+        first = (int(self._ids[-1]) + 1) if native else self._index.ntotal
+        self._ids = np.delete(self._ids, rows)
+        if vectors is not None:
+            ids = np.arange(first, first + len(chunks), dtype=np.int64)
+            kinds.add(self._index, vectors, ids)
+            table.add(chunks, ids.tolist())
+            self.chunks = self.chunks.plus(chunks)
+            self._ids = np.concatenate([self._ids, ids])
+        self._alive = None
+        self.manifest = self.manifest.model_copy(
+            update={"chunks": len(self), "documents": len(table), "sha256": {}, "bytes": {}}
         )
-    # In float64: the squares of large float32 values overflow.
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    return np.ascontiguousarray(rows / np.where(lengths == 0, 1.0, lengths), dtype=np.float32)
+        outgrown = self.manifest.asked == "auto" and self.manifest.kind == "flat"
+        if self._index.ntotal - len(self) > MOST_DEAD * self._index.ntotal or (
+            outgrown and len(self) > kinds.EXACT_MOST
+        ):
+            self._build_again()
+
+    def _build_again(self) -> None:
+        import numpy as np
+
+        vectors = kinds.reconstructed(self._index, self._ids)
+        self._index, plan = kinds.filled(self.manifest.asked, vectors, changes=True)
+        self._ids = np.arange(len(self), dtype=np.int64)
+        self._table = None
+        self.manifest = self.manifest.model_copy(update=plan.plain())
+
+    def _rows(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        import numpy as np
+
+        checked_rows = np.asarray(rows, dtype=np.int64)
+        if checked_rows.size and not 0 <= checked_rows.min() <= checked_rows.max() < len(self):
+            raise InputError(
+                f"rows from {checked_rows.min()} to {checked_rows.max()} were asked for, and the "
+                f"index has {len(self)}: 0 to {len(self) - 1}"
+            )
+        return checked_rows
+
+    def _selector(self, allowed: NDArray[np.int64] | None) -> Any:
+        """FAISS's selector of some rows, or of those that were not removed; None: no need."""
+        faiss = kinds.library()
+        import numpy as np
+
+        if allowed is None and self._index.ntotal == len(self):
+            return None
+        if allowed is None and self._alive is not None:
+            return self._alive
+        mask = np.zeros(int(self._ids[-1]) + 1, dtype=bool)
+        mask[self._ids if allowed is None else self._ids[allowed]] = True
+        selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+        if allowed is None:
+            self._alive = selector
+        return selector

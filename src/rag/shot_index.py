@@ -83,6 +83,6 @@ class ShotIndex:
         """
         found = self._index.search(vectors, k + self._most_left_out)
         return [
-            others((self._shots[int(row.id)] for row, _ in hits), example)[:k][::-1]
+            others((self._shots[row] for row, _ in hits), example)[:k][::-1]
             for example, hits in zip(examples, found, strict=True)
         ]

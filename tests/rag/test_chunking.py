@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
 from wattune.errors import InputError
 from wattune.rag.chunking import Chunk, chunk_documents, sections
+from wattune.rag.sentence_windows import sentences, windows
 from wattune.tasks.task import Document
 
 
@@ -154,3 +156,104 @@ def test_a_heading_path_longer_than_the_chunk_is_shortened() -> None:
 def test_sizes_that_cannot_be(size: int, overlap: int, most: int | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
         chunk_documents([], size=size, overlap=overlap, count_tokens=count, max_tokens=most)
+
+
+def test_metadata_goes_to_every_chunk_and_pages_are_named() -> None:
+    told: dict[str, str | int | float | bool] = {"author": "Ada"}
+    page = Document(id="p", text="# P\n\nOne.\n\n## Q\n\nTwo.", title="P", metadata=told)
+    assert [one.metadata for one in chunks_of(page)] == [told, told]
+    assert "metadata" not in chunk("Text.")[0].plain()
+    paper = Document(id="p", text="\fMast.\fKeel.", metadata={"pages": 3})
+    chunks = chunks_of(paper)
+    assert [(one.id, one.text, one.metadata["page"]) for one in chunks] == [
+        ("p#1", "Mast.", 2),
+        ("p#2", "Keel.", 3),
+    ]
+    other = Document(id="p", text="\fMast.\fKeel.", metadata={"pages": 30})
+    assert [one.metadata for one in chunks_of(other)] == [{"pages": 30}]
+
+
+def chunks_of(document: Document) -> list[Chunk]:
+    return chunk_documents([document], size=40, overlap=0, count_tokens=count)
+
+
+def test_sentences_end_where_a_reader_says_so() -> None:
+    text = (
+        'Dr. J. Smith pays approx. three crowns (e.g. cash). "Really?" Yes! It is 3.5 km... so far.'
+        "\n- one entry\n- another\n\nA new\nparagraph. 船が来る。港は閉まる。"
+    )
+    found = sentences(text)
+    assert "".join(found) == text
+    assert [one.strip() for one in found] == [
+        "Dr.",  # the one wrong cut: a title is not known from a word
+        "J. Smith pays approx. three crowns (e.g. cash).",
+        '"Really?"',
+        "Yes!",
+        "It is 3.5 km...",
+        "so far.",
+        "- one entry",
+        "- another",
+        "A new\nparagraph.",
+        "船が来る。",
+        "港は閉まる。",
+    ]
+    assert sentences(" \n") == []
+
+
+def by_sentences(text: str, *, size: int = 40, overlap: int = 14) -> list[Chunk]:
+    document = Document(id="guide", text=text, title="Guide")
+    return chunk_documents(
+        [document], size=size, overlap=overlap, count_tokens=count, by="sentences"
+    )
+
+
+def test_sentence_windows_overlap_by_whole_sentences() -> None:
+    bodies = [one.text.removeprefix("Guide\n\n") for one in by_sentences(PROSE)]
+    assert max(map(count, bodies)) <= 39
+    for one, other in itertools.pairwise(map(sentences, bodies)):
+        assert [s.strip() for s in one[-2:]] == [s.strip() for s in other[:2]]  # 7 words each
+    told = [s.strip() for body in bodies for s in sentences(body)]
+    assert list(dict.fromkeys(told)) == [s.strip() for s in sentences(PROSE)]  # none lost
+    assert "".join(by_sentences("One. Two.")[0].text) == "Guide\n\nOne. Two."
+
+
+def test_sentence_windows_keep_tables_and_cut_what_is_too_long() -> None:
+    text = f"{PROSE}\n\n{table(2)}\n\n{'word ' * 90}"
+    chunks = by_sentences(text)
+    assert max(count(one.text) for one in chunks) <= 40
+    assert any(table(2) in one.text for one in chunks)
+    assert sum(one.text.split().count("word") for one in chunks) >= 90
+
+
+def test_windows_end_even_where_the_overlap_leaves_no_room() -> None:
+    units = ["a b c ", "d ", "e f g h ", "i j k l m n "]
+    found = windows(units, 5, 4, count)
+    assert found == ["a b c d", "d e f g h", "i j k l m n"]
+
+
+@pytest.mark.parametrize("by", ["heading", "sentences"])
+@pytest.mark.parametrize(
+    "line",
+    ["a" * 60_000, "word " * 30_000, "Yes. " * 30_000, "." * 60_000, "# " + "b " * 30_000],
+    ids=["one word", "words", "sentences", "dots", "a heading"],
+)
+def test_an_endless_line_is_cut_by_counting_each_part_a_few_times(line: str, by: Any) -> None:
+    seen: list[int] = []
+
+    def counted(text: str) -> int:
+        """As WordPiece: a long word is one unknown token; two special ones stand around."""
+        seen.append(len(text))
+        return 2 + sum(1 if len(word) > 100 else 1 + len(word) // 5 for word in text.split())
+
+    document = Document(id="x", text=line)
+    chunks = chunk_documents([document], size=60, overlap=8, count_tokens=counted, by=by)
+    assert max(len(one.text) for one in chunks) <= 60 * 100
+    assert max(seen) <= 60 * 100  # no text of megabytes was ever handed to the tokenizer
+    assert sum(seen) <= 12 * len(line)
+    kept = sum(len(one.text.replace(" ", "")) for one in chunks)
+    assert kept >= len(line.replace(" ", ""))
+
+
+def test_a_million_empty_documents_give_no_chunk() -> None:
+    empty = itertools.repeat(Document(id="x", text="", title="X"), 1_000_000)
+    assert chunk_documents(empty, size=40, overlap=0, count_tokens=count) == []
