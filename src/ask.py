@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .answering.answer import Answer
 from .answering.pool import Pool
-from .answering.session import Answer, Session
+from .answering.session import Session
 from .errors import CannotRun, InputError, ModelError, StorageError
 from .measure.carbon import emissions_g
 from .measure.ledger import Ledger

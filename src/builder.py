@@ -165,6 +165,8 @@ class Builder:
         recalled = self.pool.recalled_since(mark)
         if recalled.replies:
             details["cached_replies"] = recalled.replies
+        if recalled.vectors:
+            details["cached_vectors"] = recalled.vectors
         if effort.attempts > 1:
             details |= {"attempts": effort.attempts, "lost": effort.lost().plain()}
         spent = bill_of([measured])

@@ -189,6 +189,9 @@ class Resolver:
             else:
                 task = load_task(source.source, columns=source.columns)
             self._tasks[name] = task, check_task(task, self._allow_overlap)
+            if self._say is not None:
+                for note in task.notes:
+                    self._say(note)
         return self._tasks[name]
 
     def jobs(self, recipe: Recipe) -> list[Job]:

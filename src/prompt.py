@@ -19,10 +19,14 @@ class Message(TypedDict):
 
 
 class Passage(Value):
-    """A piece of text given to the model: where it is from, how it scored, who found it."""
+    """A piece of text given to the model: where it is from, how it scored, who found it.
+
+    `id` names the chunk that was found, "" for what is no chunk.
+    """
 
     text: str
     document: str
+    id: str = ""
     title: str = ""
     score: float | None = None
     source: Literal["index", "tree", "documents"] = "index"

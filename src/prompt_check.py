@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .answering.answer import Answer
 from .answering.pool import Pool
-from .answering.session import Answer, Session
+from .answering.session import Session
 from .errors import InputError
 from .job import load_system, spread
 from .measure.meter import Meter

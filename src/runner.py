@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from .answering.pool import Pool
 from .answering.responses import ResponseCache
 from .answering.session import Session
+from .answering.vectors import VectorCache
 from .builder import Builder, bill_of, now
 from .errors import ProcessLost, StorageError, WattuneError
 from .files import cache_folder, storage
@@ -72,7 +73,10 @@ class Runner:
         self.ledger = Ledger(records if ranks.measures else None, meter)
         self.debug, self.baseline_s = debug, baseline_s
         self.stages = stages or StageStore()
-        self.pool = Pool(self.stages, meter, responses=responses if ranks.main else None)
+        kept, vectors = (responses if ranks.main else None), None
+        if kept is not None:
+            vectors = VectorCache(kept.path.with_name(VectorCache.file), kept.say)
+        self.pool = Pool(self.stages, meter, responses=kept, vectors=vectors)
         self.builder = Builder(meter, self.pool, self.stages, progress, hold, ranks)
 
     def run(self, job: Job) -> tuple[Record, bool]:
@@ -242,7 +246,7 @@ class Runner:
         embedder = None
         if "embed" in needs_of(job.task.metrics):
             embedder = self.pool.embedder(job.scoring_embedder)
-        return Tools(embed=embedder.encode_documents if embedder else None, judge=judge)
+        return Tools(embed=embedder.uncached().encode_documents if embedder else None, judge=judge)
 
     def _blank(self, job: Job, *, status: str, reason: str = "") -> Record:
         examples = job.task.split(job.split)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .answering.session import Answer
+from .answering.answer import Answer
 from .measure.quality import Tools, mean, metric_of, outcome, rate, total
 from .measure.record import Score, ScoredAnswer
 from .prompt import Passage
@@ -45,7 +45,7 @@ def score_answers(
             kind=example.kind,
             tags=example.tags,
             text=answer.text,
-            passages=tuple(map(_shown, answer.passages)),
+            passages=tuple(map(_shown, answer.passages, answer.cited)),
             evidence=example.evidence,
             group=example.group,
             outcome=outcomes[at],
@@ -75,9 +75,10 @@ def score_answers(
     }
 
 
-def _shown(passage: Passage) -> dict[str, Any]:
-    """The passage as JSON types; without its text where that is the same for every question."""
-    shown = passage.plain()
+def _shown(passage: Passage, cited: bool) -> dict[str, Any]:
+    """The passage as JSON types, and whether the answer stands in it; without its text where that
+    is the same for every question."""
+    shown = {**passage.plain(), "cited": cited}
     if passage.source == "documents":
         del shown["text"]
     return shown

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from .endpoint_ref import EndpointRef
 from .errors import CannotRun
 from .prompt import PromptTemplate, Shot, ShotOrder
+from .search import Search
 from .stages import StageRef
 from .values import Value, digest
 
@@ -96,20 +97,37 @@ class DocumentsSource(Value):
 
 
 class IndexSource(Value):
-    """The `k` nearest chunks of an index of the documents."""
+    """The `k` best chunks of an index of the documents, as `search` finds them.
+
+    `embedder` is None where no vectors are searched. The retriever `oracle` looks only into the
+    documents of the question's own evidence: the upper bound of any retriever.
+    """
 
     type: Literal["index"] = "index"
     stage: StageRef
-    embedder: str
+    embedder: str | None
     k: int
+    retriever: Literal["index", "oracle"] = "index"
+    search: Search = Search()
+
+    @model_validator(mode="after")
+    def _has_vectors(self) -> Self:
+        if (self.embedder is None) != (self.search.by == "lexical"):
+            raise ValueError(
+                f"embedder is {self.embedder} and search {self.search.by}: lexical search has no "
+                "embedder, and the others need one"
+            )
+        return self
 
 
 class TreeSource(Value):
-    """Sentences about the entities named in the question."""
+    """Sentences about the entities named in the question, or nearly so from the similarity `fuzzy`
+    on (None: only by their names)."""
 
     type: Literal["tree"] = "tree"
     stage: StageRef
     max_words: int
+    fuzzy: float | None = None
 
 
 Source = Annotated[

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wattune.answering.session import Answer
+from wattune.answering.answer import Answer
 from wattune.errors import InputError
 from wattune.measure.quality import Tools
 from wattune.prompt import Passage

@@ -11,7 +11,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError
-from ..measure.accounts.endpoint_energy import with_endpoint_energy
 from ..measure.memory import available_memory_bytes, release_memory
 from ..measure.meter import Meter
 from ..measure.network import transferred_bytes
@@ -22,7 +21,7 @@ from ..models.adapters import check_base
 from ..models.classical import ClassicalModel, SparseAccount
 from ..models.classical import warm_up as import_classical
 from ..models.endpoint import remote_kind
-from ..models.fetch import resolve, resolve_folder
+from ..models.fetch import resolve
 from ..models.local import LocalModel
 from ..models.quantization import warm_up
 from ..models.remote import RemoteModel
@@ -30,15 +29,19 @@ from ..models.served import Served
 from ..ranks import Ranks
 from ..stages import StageStore
 from ..system import ClassicalSystem, Decoding, EndpointSystem, LocalSystem, ModelRef, System
-from .responses import Recalled, ResponseCache
+from .first_costs import Recalled
+from .responses import ResponseCache
+from .vectors import CachedEmbedder, VectorCache
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..models.embedder import Embedder
+    from ..models.reranker import Reranker
 
 
 Opened = LocalModel | RemoteModel | ClassicalModel
+Booked = Account | Served | SparseAccount
 
 
 def model_folder(model: ModelRef) -> Path:
@@ -77,12 +80,15 @@ class Pool:
         meter: Meter,
         seed: int = 0,
         responses: ResponseCache | None = None,
+        vectors: VectorCache | None = None,
     ) -> None:
         self.stages, self.meter, self.seed, self.responses = stages, meter, seed, responses
+        self.vectors = vectors
         self.loads: dict[str, Phase] = {}
         self._model: tuple[str, Opened] | None = None
         self._embedders: dict[str, Embedder] = {}
-        self.accounts: list[Account | Served | SparseAccount] = []
+        self._rerankers: dict[str, Reranker] = {}
+        self.accounts: list[Booked] = []
         self._warm = False
 
     def model(self, system: System) -> Opened:
@@ -161,25 +167,48 @@ class Pool:
         release_memory()
 
     def embedder(self, name: str) -> Embedder:
-        """An embedder by its name, opened once."""
+        """An embedder by its name, opened once; what it made of documents before is found again,
+        where there is a cache."""
         if name not in self._embedders:
-            from ..models.embedder import Embedder
+            from ..models.embedder import open_embedder
 
-            folder = resolve_folder(name, kind="embedder")
+            found = resolve(name, kind="embedder")
             if not self._embedders:  # as above: import first, meter then
-                with Embedder.open(folder) as first:
+                with open_embedder(found) as first:
                     first.encode_queries(["Hello"])
             with self.meter.phase("load") as phase:
-                self._embedders[name] = Embedder.open(folder)
-            self.accounts.append(self._embedders[name].account)
+                opened = open_embedder(found)
+            account = opened.account
+            if self.vectors is not None:
+                if isinstance(account, Account):
+                    _ = account.costs  # counted now, not in the phase of the first vectors
+                opened = CachedEmbedder(opened, found.revision, self.vectors, self.meter)
+            self._embedders[name] = opened
+            self.accounts.append(account)
             self.loads[name] = phase.result
         return self._embedders[name]
+
+    def reranker(self, name: str) -> Reranker:
+        """A cross-encoder by its name, opened once; metered and booked as an embedder."""
+        if name not in self._rerankers:
+            from ..models.reranker import Reranker
+
+            folder = resolve(name).folder
+            if not self._rerankers:  # as above: import first, meter then
+                with Reranker.open(folder) as first:
+                    first.score([("Hello", "Hello")])
+            with self.meter.phase("load") as phase:
+                self._rerankers[name] = Reranker.open(folder)
+            self.accounts.append(self._rerankers[name].account)
+            self.loads[name] = phase.result
+        return self._rerankers[name]
 
     def mark(self) -> Mark:
         """How much work was done until now, for `work_since`."""
         tallies = tuple(account.tally for account in self.accounts)
         replies = self.responses.mark() if self.responses is not None else 0
-        return Mark(tallies, transferred_bytes(), replies)
+        vectors = self.vectors.mark() if self.vectors is not None else 0
+        return Mark(tallies, transferred_bytes(), replies, vectors)
 
     def work_since(self, mark: Mark) -> Work:
         """The work that all models, embedders and trainings did since `mark`.
@@ -203,17 +232,18 @@ class Pool:
         return sum(ranks.each(mine), NO_WORK)
 
     def recalled_since(self, mark: Mark) -> Recalled:
-        """The replies that were taken from the cache since `mark`, with what they first cost; none
-        where there is no cache. Not to be asked within a metered phase, as `work_since`."""
-        return self.responses.recalled_since(mark.replies) if self.responses else Recalled()
+        """The replies and vectors that were taken from the caches since `mark`, with what they
+        first cost; none where there is no cache. Not to be asked within a metered phase, as
+        `work_since`."""
+        found = self.responses.recalled_since(mark.replies) if self.responses else Recalled()
+        return found.beside(self.vectors.recalled_since(mark.vectors)) if self.vectors else found
 
     def with_endpoints(self, phase: Phase, mark: Mark) -> Phase:
         """`phase` with the energy of a managed endpoint, modelled from its tokens since `mark`."""
         before = itertools.chain(mark.tallies, itertools.repeat(Tally()))
         for account, tally in zip(self.accounts, before, strict=False):
-            if isinstance(account, Served) and account.managed and account.tally != tally:
-                work = account.work(tally)
-                phase = with_endpoint_energy(phase, work.tokens_in, work.tokens_out, account.energy)
+            if isinstance(account, Served):
+                phase = account.billed(phase, tally)
         return phase
 
     def served(self) -> Counter[str]:
@@ -226,13 +256,19 @@ class Pool:
         keys = [_base_key(system)]
         if isinstance(system, LocalSystem) and system.adapters:
             keys.append(_worn_key(system))
-        keys += [s.embedder for s in system.sources if s.type in ("index", "nearest_shots")]
+        for source in system.sources:
+            if source.type in ("index", "nearest_shots") and source.embedder is not None:
+                keys.append(source.embedder)
+            if source.type == "index" and source.search.reranker is not None:
+                keys.append(source.search.reranker)
         return [key for key in dict.fromkeys(keys) if key in self.loads]
 
     def close(self) -> None:
         """Free everything."""
         self.drop_model()
         self._embedders.clear()
-        if self.responses is not None:
-            self.responses.close()
+        self._rerankers.clear()
+        for cache in (self.responses, self.vectors):
+            if cache is not None:
+                cache.close()
         release_memory()

@@ -47,7 +47,7 @@ def recall(
     unknown = {chats[key] for key in numbers if key not in known}
     asked = [key for key in numbers if chats[key] in unknown]
     known = {key: kept for key, kept in known.items() if chats[key] not in unknown}
-    unpaid = {key: kept.reply for key, kept in known.items() if kept.share is None}
+    unpaid = {key: kept.made for key, kept in known.items() if kept.share is None}
     responses.use({key: kept for key, kept in known.items() if kept.share is not None})
     replies: dict[str, Reply] = {}
 
@@ -58,7 +58,7 @@ def recall(
             told(number, reply)
 
     for key, kept in known.items():
-        tell(key, kept.reply)
+        tell(key, kept.made)
     if not (asked or unpaid):
         return [replies[key] for key in keys]
     model = pool.model(system)

@@ -6,7 +6,6 @@ import copy
 import functools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from ..measure.memory import available_memory_bytes
 from ..measure.work import Tally
 from ..models.account import Account
 from ..models.chat import chat_ids
-from ..models.classical import SparseAccount
 from ..models.devices import preferred_device, preferred_dtype
 from ..models.flops import Kind
 from ..models.generation import PromptTooLong
@@ -33,8 +31,8 @@ from ..system import (
     with_weights,
 )
 from ..tasks.task import Example
-from ..values import Value
-from .pool import Pool, model_folder
+from .answer import Answer, Rendered
+from .pool import Booked, Pool, model_folder
 from .recall import recall
 from .sources import Sources
 from .voting import voted
@@ -42,37 +40,6 @@ from .window import Bound
 
 if TYPE_CHECKING:
     from ..models.generation import Reply, Told
-
-
-class Answer(Value):
-    """What a System said, the passages it was given, and the tokens read, written and reused.
-
-    Tokens are None where a server does not tell them; `failed` is why it gave no answer.
-    `first_token_s` are the seconds from asking to its first token, retrieval included, None where
-    that is not known. `votes` is how many of several samples gave this answer.
-    """
-
-    text: str
-    passages: tuple[Passage, ...] = ()
-    tokens_in: int | None
-    tokens_out: int | None
-    tokens_reused: int = 0
-    first_token_s: float | None = None
-    failed: str = ""
-    votes: int | None = None
-
-    @property
-    def retrieved(self) -> list[str]:
-        """The documents of the passages found for this question; those in all prompts are none."""
-        return [found.document for found in self.passages if found.source != "documents"]
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """One question as the model is asked it."""
-
-    messages: tuple[Message, ...]
-    passages: tuple[Passage, ...]
 
 
 class Session:
@@ -134,7 +101,7 @@ class Session:
         An example is left out of its own shots, or training on it would learn to copy. Passages
         that do not fit into `decoding.context_tokens` are left out; see `Bound`.
         """
-        found = self._sources.passages([example.question for example in examples])
+        found = self._sources.passages(examples)
         chosen = self._sources.shots(examples)
         bound = self._bound()
         rendered = []
@@ -148,7 +115,8 @@ class Session:
                 history=[Message(role=turn.role, content=turn.text) for turn in example.history],
             )
             kept = bound.kept(example.question, passages, chat) if bound else passages
-            rendered.append(Rendered(tuple(chat(passages=kept)), tuple(kept)))
+            messages = chat(passages=self._sources.in_prompt(kept))
+            rendered.append(Rendered(tuple(messages), tuple(kept)))
         return rendered
 
     def generate(
@@ -269,8 +237,8 @@ class Session:
         """Enter what `model` did outside of the pool, as it still stands, into the pool's work."""
         self._pool.accounts.append(Account(model, kind, tally))
 
-    def book_classifier(self, account: SparseAccount) -> None:
-        """The same for a classifier, by its own account."""
+    def book_account(self, account: Booked) -> None:
+        """The same by an account that there is: a classifier's, an embedder's."""
         self._pool.accounts.append(account)
 
     def save_weights(self, model: Any, folder: Path) -> None:

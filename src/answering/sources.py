@@ -14,8 +14,8 @@ from ..tasks.task import Document, Example
 from .pool import Pool
 from .window import pasted
 
-Retrieve = Callable[[Sequence[str]], list[list[Passage]]]
-"""Questions -> the passages of each, best first."""
+Retrieve = Callable[[Sequence[Example]], list[list[Passage]]]
+"""Examples -> the passages of each one's question, best first."""
 
 
 class Sources:
@@ -28,13 +28,29 @@ class Sources:
         """Open them all, so that answering need not."""
         _ = self._retrievers, self._shot_indexes
 
-    def passages(self, questions: Sequence[str]) -> list[list[Passage]]:
-        """The passages of each question, in the order in which a prompt has them."""
-        found: list[list[Passage]] = [[] for _ in questions]
+    def passages(self, examples: Sequence[Example]) -> list[list[Passage]]:
+        """The passages of each question, those of one source together, its best first."""
+        found: list[list[Passage]] = [[] for _ in examples]
         for retrieve in self._retrievers:
-            for passages, more in zip(found, retrieve(questions), strict=True):
+            for passages, more in zip(found, retrieve(examples), strict=True):
                 passages.extend(more)
         return found
+
+    def in_prompt(self, passages: Sequence[Passage]) -> list[Passage]:
+        """Passages that were found, in the order in which a prompt has them.
+
+        Only here is the best put last: which are left out where a prompt is bounded, and how they
+        are scored, goes by the best first.
+        """
+        if not self._best_last:
+            return list(passages)
+        found = [passage for passage in passages if passage.source == "index"]
+        return [found.pop() if passage.source == "index" else passage for passage in passages]
+
+    @property
+    def _best_last(self) -> bool:
+        sources = [source for source in self._system.sources if source.type == "index"]
+        return any(source.search.order == "best_last" for source in sources)
 
     def shots(self, examples: Sequence[Example]) -> list[list[Shot]]:
         """The worked examples of each: those of every prompt, then the nearest to its question."""
@@ -74,19 +90,39 @@ class Sources:
     def _documents(self, source: DocumentsSource) -> Retrieve:
         path = self._pool.stages.folder(source.stage) / "documents.json"
         documents = pasted([Document(**row) for row in json.loads(read_text(path))])
-        return lambda questions: [list(documents) for _ in questions]
+        return lambda examples: [list(documents) for _ in examples]
 
     def _index(self, source: IndexSource) -> Retrieve:
+        from ..rag.chunk_store import ChunkStore
         from ..rag.index import VectorIndex
+        from ..rag.index_files import CHUNKS_FILE
+        from ..rag.lexical import LexicalIndex
         from ..rag.retriever import Retriever
 
-        embedder = self._pool.embedder(source.embedder)
-        index = VectorIndex.load(self._pool.stages.folder(source.stage), embedder=source.embedder)
-        retriever = Retriever(index, embedder.encode_queries)
-        return lambda questions: retriever.retrieve(questions, source.k)
+        folder, search = self._pool.stages.folder(source.stage), source.search
+        index = embed = None
+        if source.embedder is not None:
+            embed = self._pool.embedder(source.embedder).encode_queries
+            index = VectorIndex.load(folder, embedder=source.embedder)
+        retriever = Retriever(
+            index,
+            embed,
+            search=search,
+            lexical=LexicalIndex.load(folder) if search.by != "dense" else None,
+            chunks=ChunkStore.open(folder / CHUNKS_FILE) if index is None else None,
+            judge=self._pool.reranker(search.reranker).score if search.reranker else None,
+        )
+
+        def retrieve(examples: Sequence[Example]) -> list[list[Passage]]:
+            oracle = source.retriever == "oracle"
+            within = [example.evidence for example in examples] if oracle else None
+            return retriever.retrieve([e.question for e in examples], source.k, within)
+
+        return retrieve
 
     def _tree(self, source: TreeSource) -> Retrieve:
         from ..rag.entity_tree import EntityTree
 
-        tree = EntityTree.load(self._pool.stages.folder(source.stage) / "tree.json")
-        return lambda questions: [tree.describe(q, source.max_words) for q in questions]
+        path = self._pool.stages.folder(source.stage) / "tree.json"
+        tree = EntityTree.load(path, source.fuzzy)
+        return lambda examples: [tree.describe(e.question, source.max_words) for e in examples]

@@ -119,13 +119,13 @@ def _base(folder: Path, wanted: ModelRef, base: str | None, say: Say | None) -> 
 
 def _check_embedder(folder: Path, name: str, revision: str) -> None:
     try:
-        found = resolve(name, kind="embedder").revision
+        found = resolve(name).revision
     except ModelError as error:
-        raise ModelError(f"{folder} was indexed with the embedder {name}: {error}") from error
+        raise ModelError(f"{folder} retrieves with {name}: {error}") from error
     if found != revision:
         raise ModelError(
-            f"{folder} was indexed with the embedder {name} at revision {revision}, and here it "
-            f"has revision {found}"
+            f"{folder} retrieves with {name} at revision {revision}, and here it has revision "
+            f"{found}"
         )
 
 

@@ -33,7 +33,18 @@ SCHEMA_VERSION = 1
 MOST_BYTES = 16 * 1024**2
 """Of a manifest; one of 10,000 files takes 2 MB."""
 KINDS = frozenset(
-    {".safetensors", ".json", ".jsonl", ".faiss", ".txt", ".jinja", ".model", ".md", ".yaml"}
+    {
+        ".safetensors",
+        ".json",
+        ".jsonl",
+        ".faiss",
+        ".npy",
+        ".txt",
+        ".jinja",
+        ".model",
+        ".md",
+        ".yaml",
+    }
 )
 """Endings of files that are read without running anything they hold. Never pickles or code."""
 HERE = "."

@@ -26,8 +26,10 @@ from ..stages import MANIFEST as STAGE_MANIFEST
 from ..stages import StageStore
 from ..system import (
     EndpointSystem,
+    IndexSource,
     LocalSystem,
     ModelRef,
+    NearestShots,
     System,
     parse_system,
     with_weights,
@@ -198,9 +200,14 @@ def _prompt(system: System) -> str:
 
 
 def _embedders(system: System) -> dict[str, str]:
-    """The revision of each embedder that a source is asked with."""
-    names = {str(source.embedder) for source in system.sources if hasattr(source, "embedder")}
-    return {name: resolve(name, kind="embedder").revision for name in sorted(names)}
+    """The revision of each embedder and reranker that a source is asked with."""
+    names: set[str | None] = set()
+    for source in system.sources:
+        if isinstance(source, IndexSource):
+            names |= {source.embedder, source.search.reranker}
+        elif isinstance(source, NearestShots):
+            names.add(source.embedder)
+    return {name: resolve(name).revision for name in sorted(filter(None, names))}
 
 
 def _facts(path: Path) -> SavedFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,10 +36,30 @@ def models_fetch(
     typer.echo(f"{found.name} ({found.revision}): {found.folder}")
 
 
+@models_app.command("distil")
+def models_distil(
+    embedder: Annotated[str, typer.Argument(help="An embedder: catalogue name, folder or hub id.")],
+    folder: Annotated[Path, typer.Argument(help="Where the static embedder is written.")],
+    dimensions: Annotated[int, typer.Option(help="The length of its vectors.")] = 256,
+) -> None:
+    """Make a static embedder, hundreds of times faster on a CPU and less exact, from one you have.
+
+    Minutes on a CPU, no network. Example: wattune models distil minilm models/minilm-static
+    """
+    from ..models.distillation import distilled
+    from ..models.fetch import resolve_folder
+    from ..models.sentence_embedder import SentenceEmbedder
+
+    with SentenceEmbedder.open(resolve_folder(embedder, kind="embedder")) as opened:
+        distilled(opened, folder, dimensions)
+    typer.echo(f"{folder}: {dimensions} dimensions; name it as `embedder: {folder}`")
+
+
 @cache_app.command("info")
 def cache_info() -> None:
     """Where the cache lies and how large it is."""
     from ..answering.responses import ResponseCache
+    from ..answering.vectors import VectorCache
     from ..files import cache_folder, folder_bytes
     from ..stages import StageStore
 
@@ -50,16 +71,19 @@ def cache_info() -> None:
         size = sum(map(folder_bytes, begun))
         kept = f"{len(begun)} unfinished stage(s) among them, to go on from"
         typer.echo(f"{'':<8}{size / 1e6:>10,.1f} MB  {kept}")
-    answers = ResponseCache(say=lambda line: typer.echo(line, err=True))
-    count, size = answers.count(), answers.stored_bytes()
-    typer.echo(f"{'answers':<8}{size / 1e6:>10,.1f} MB  {answers.path} ({count:,} answers)")
-    answers.close()
+    for name, costs in (("answers", ResponseCache(say=_tell)), ("vectors", VectorCache(say=_tell))):
+        count, size = costs.count(), costs.stored_bytes()
+        typer.echo(f"{name:<8}{size / 1e6:>10,.1f} MB  {costs.path} ({count:,} {name})")
+        costs.close()
 
 
 @cache_app.command("prune")
 def cache_prune(
     responses: Annotated[
         bool, typer.Option("--responses", help="The kept answers instead, with their first joules.")
+    ] = False,
+    vectors: Annotated[
+        bool, typer.Option("--vectors", help="The kept vectors of texts instead, with theirs.")
     ] = False,
 ) -> None:
     """Remove prepared stages (adapters, weights, indexes); their bills are kept.
@@ -71,6 +95,12 @@ def cache_prune(
 
         freed = ResponseCache().remove()
         typer.echo(f"removed the kept answers, {freed / 1e6:,.1f} MB")
+    if vectors:
+        from ..answering.vectors import VectorCache
+
+        freed = VectorCache().remove()
+        typer.echo(f"removed the kept vectors, {freed / 1e6:,.1f} MB")
+    if responses or vectors:
         return
     from ..stages import StageStore
 
@@ -80,3 +110,8 @@ def cache_prune(
     count, freed = store.prune_unfinished()
     if count:
         typer.echo(f"removed {count} unfinished stage(s), {freed / 1e6:,.1f} MB")
+
+
+def _tell(line: str) -> None:
+    """What is said about a file that is damaged."""
+    typer.echo(line, err=True)

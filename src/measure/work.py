@@ -174,8 +174,9 @@ def _total(*parts: tuple[int, float | None]) -> float | None:
 
 class Mark(NamedTuple):
     """A moment in the work of several models: their tallies, the machine's network counter, and
-    how many replies were taken from the cache or put there."""
+    how many replies and vectors were taken from the caches or put there."""
 
     tallies: tuple[Tally, ...]
     network_bytes: int | None
     replies: int = 0
+    vectors: int = 0

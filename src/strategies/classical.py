@@ -59,7 +59,7 @@ class Classical(Strategy, ClassicalSettings):
         names = ClassicalSettings.model_fields
         settings = ClassicalSettings(**{name: getattr(self, name) for name in names})
         model = ClassicalModel.fit(texts, answers, settings)
-        ctx.open(system).book_classifier(model.fitting)
+        ctx.open(system).book_account(model.fitting)
         model.save(ctx.workdir)
         ctx.details.update(
             examples=len(texts), labels=labels, terms=model.terms, converged=model.converged

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from ..errors import CannotRun, InputError, RecipeError
-from ..models.fetch import resolve, resolve_folder
+from ..models.fetch import resolve
 from ..prompt import Placement, PromptTemplate, ShotOrder, checked_template, ordered
 from ..prompt_file import PromptFile, decoded, given, load_prompt
 from ..rag.shot_index import read_shots, write_shots
@@ -168,16 +168,16 @@ class Prompt(Strategy):
             # Not the pool's: answering does not need it, so its load belongs to this stage's bill.
             with self._embedder() as embedder:
                 vectors = embedder.encode_queries([shot.question for shot in shots])
-                ctx.open(system).book(embedder.model, "embedding", embedder.account.tally)
+                ctx.open(system).book_account(embedder.account)
             chosen = [shots[row] for row in farthest_first(vectors, self.shots)]
         else:
             chosen = choose_shots(ctx.task.train, self.shots, ctx.seed, self.selection)
         write_shots(ctx.workdir, chosen)
 
     def _embedder(self) -> Embedder:
-        from ..models.embedder import Embedder
+        from ..models.embedder import open_embedder
 
-        return Embedder.open(resolve_folder(self.embedder, kind="embedder"))
+        return open_embedder(resolve(self.embedder, kind="embedder"))
 
     def attach(self, system: System, stage: Stage) -> System:
         """Add the chosen shots to every prompt."""

@@ -1,63 +1,153 @@
-"""RAG: the nearest chunks of the documents go into the prompt."""
+"""RAG: the chunks of the documents that fit a question best go into the prompt."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import CannotRun
+from ..files import write_json_lines
 from ..models.fetch import resolve
+from ..search import Fact, Search, Share
 from ..system import IndexSource, System
 from .base import Context, Part, Stage, Strategy
 
+if TYPE_CHECKING:
+    from ..rag.chunking import Chunk
+
 
 class RAG(Strategy):
-    """Cut the documents into chunks, embed them, index them with FAISS, retrieve the top `k`.
+    """Cut the documents into chunks, index them by vectors, by words or both, retrieve the top `k`.
 
-    `chunk_tokens` and `overlap_tokens` are counted in the embedder's tokens.
+    `chunk_tokens` and `overlap_tokens` are counted in the embedder's tokens, or in words where
+    `search` is lexical and no embedder is opened. `index` is auto, flat, hnsw, ivf or a FAISS
+    factory string. `near_duplicates` drops the later of two chunks of so much Jaccard similarity.
+    With the retriever `oracle` only the documents of a question's own evidence are
+    searched: what the best retriever would reach. All else is how the index is asked; see `Search`.
     """
 
+    version: ClassVar[int] = 2
     reads: ClassVar[frozenset[Part]] = frozenset({"documents"})
     settings_that_build: ClassVar[frozenset[str] | None] = frozenset(
-        {"chunk_tokens", "overlap_tokens", "embedder"}
+        {
+            "chunks",
+            "chunk_tokens",
+            "overlap_tokens",
+            "near_duplicates",
+            "embedder",
+            "index",
+            "search",
+        }
     )
 
     type: Literal["rag"] = "rag"
     k: int = Field(default=2, ge=1, le=100)
     chunk_tokens: int = Field(default=200, ge=16, le=8192)
     overlap_tokens: int = Field(default=20, ge=0)
+    chunks: Literal["heading", "sentences"] = "heading"
+    near_duplicates: float | None = Field(default=None, gt=0, le=1)
     embedder: str = "minilm"
+    index: str = "auto"
+    retriever: Literal["index", "oracle"] = "index"
+    search: Literal["dense", "lexical", "hybrid"] = "dense"
+    fusion: Literal["min_max", "rrf"] = "min_max"
+    weight: Share = 0.5
+    where: dict[str, Fact | list[Fact]] = {}
+    reranker: str | None = None
+    candidates: int = Field(default=50, ge=1, le=10_000)
+    mmr: Share | None = None
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+    expand: Literal["none", "neighbours", "document"] = "none"
+    order: Literal["best_first", "best_last"] = "best_first"
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.search == "lexical" and self.index != "auto":
+            raise ValueError(
+                f"index is {self.index}, a kind of vector index, and search: lexical has no "
+                "vectors; leave it out, or take dense or hybrid"
+            )
+        try:
+            self._search()
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise ValueError(str(fault.get("ctx", {}).get("error", fault["msg"]))) from None
+        return self
+
+    def _search(self) -> Search:
+        """How the index is asked, as the System holds it."""
+        same = Search.model_fields.keys() - {"by"}
+        return Search(by=self.search, **{name: getattr(self, name) for name in same})
+
+    @property
+    def _vectors(self) -> bool:
+        return self.search != "lexical"
 
     def identity(self) -> dict[str, Any]:
-        """As every step's, with the embedder by its weights, wherever they lie."""
-        revision = resolve(self.embedder, kind="embedder").revision
-        return {**super().identity(), "embedder": revision}
+        """As every step's, with the models that it uses by their weights, wherever they lie."""
+        embedder = resolve(self.embedder, kind="embedder").revision if self._vectors else None
+        reranker = resolve(self.reranker).revision if self.reranker else None
+        return {**super().identity(), "embedder": embedder, "reranker": reranker}
 
     def warm_up(self, system: System, ctx: Context) -> None:
-        """FAISS, the splitter and the embedder, whose load is charged to answering."""
-        import faiss  # noqa: F401
+        """The indexes, the splitter and the embedder, whose load is charged to answering."""
         import langchain_text_splitters  # noqa: F401
 
-        ctx.embedder(self.embedder)
+        if self._vectors:
+            import faiss  # noqa: F401
+
+            ctx.embedder(self.embedder)
+        if self.search != "dense":
+            import bm25s  # type: ignore[import-untyped]  # noqa: F401
 
     def build(self, system: System, ctx: Context) -> None:
         """Chunk, embed and index."""
         from ..rag.chunking import chunk_documents
-        from ..rag.index import VectorIndex
+        from ..rag.index_files import CHUNKS_FILE
+        from ..rag.lexical import LexicalIndex, count_words
 
         if not ctx.task.documents:
             raise CannotRun(
                 "rag needs documents and the task has none (`documents:` of a task folder)"
             )
-        embedder = ctx.embedder(self.embedder)
+        embedder = ctx.embedder(self.embedder) if self._vectors else None
         chunks = chunk_documents(
             ctx.task.documents,
             size=self.chunk_tokens,
             overlap=self.overlap_tokens,
-            count_tokens=embedder.count_tokens,
-            max_tokens=embedder.max_tokens,
+            count_tokens=embedder.count_tokens if embedder else count_words,
+            max_tokens=embedder.max_tokens if embedder else None,
+            by=self.chunks,
         )
+        if self.near_duplicates is not None:
+            chunks = self._without_duplicates(chunks, self.near_duplicates, ctx)
+        if self._vectors:
+            self._index(chunks, ctx)
+        else:
+            write_json_lines(ctx.workdir / CHUNKS_FILE, (chunk.plain() for chunk in chunks))
+        if self.search != "dense":
+            LexicalIndex.build(chunk.text for chunk in chunks).save(ctx.workdir)
+        ctx.details["chunks"] = len(chunks)
+
+    def _without_duplicates(
+        self, chunks: list[Chunk], similarity: float, ctx: Context
+    ) -> list[Chunk]:
+        """The chunks without the later of each two that are so similar; told in the record."""
+        from ..tasks.near_duplicates import near_duplicates
+
+        pairs = near_duplicates([chunk.text for chunk in chunks], similarity)
+        ctx.details["near_duplicates"] = {
+            "dropped": len(pairs),
+            "first": [f"{chunks[later].id} like {chunks[kept].id}" for kept, later in pairs[:5]],
+        }
+        dropped = {later for _, later in pairs}
+        return [chunk for at, chunk in enumerate(chunks) if at not in dropped]
+
+    def _index(self, chunks: list[Chunk], ctx: Context) -> None:
+        """Embed the chunks and write their vector index."""
+        from ..rag.index import VectorIndex
+
         done = 0
 
         def told(more: int) -> None:
@@ -65,15 +155,23 @@ class RAG(Strategy):
             done += more
             ctx.progress("embedding", done, len(chunks))
 
-        vectors = embedder.encode_documents(
-            [chunk.text for chunk in chunks],
-            progress=told,
-        )
+        texts = [chunk.text for chunk in chunks]
+        vectors = ctx.embedder(self.embedder).encode_documents(texts, progress=told)
         revision = resolve(self.embedder, kind="embedder").revision
-        index = VectorIndex.build(chunks, vectors, embedder=self.embedder, revision=revision)
+        index = VectorIndex.build(
+            chunks, vectors, embedder=self.embedder, revision=revision, kind=self.index
+        )
         index.save(ctx.workdir)
-        ctx.details["chunks"] = len(chunks)
+        ctx.details["index"] = index.manifest.why
 
     def attach(self, system: System, stage: Stage) -> System:
         """Let the System retrieve from the index."""
-        return system.with_source(IndexSource(stage=stage.ref, embedder=self.embedder, k=self.k))
+        return system.with_source(
+            IndexSource(
+                stage=stage.ref,
+                embedder=self.embedder if self._vectors else None,
+                k=self.k,
+                retriever=self.retriever,
+                search=self._search(),
+            )
+        )

@@ -18,13 +18,18 @@ from .rag import RAG
 
 
 class TreeRAG(Strategy):
-    """Merge sentences of the entity tree with chunks retrieved by `rag` (null: the tree alone)."""
+    """Merge sentences of the entity tree with chunks retrieved by `rag` (null: the tree alone).
+
+    A name that a question has with a slip of the pen is found where the whole of it is similar by
+    at least `fuzzy`, and told as such; null finds names as they are written only.
+    """
 
     reads: ClassVar[frozenset[Part]] = frozenset({"hierarchy"})
     settings_that_build: ClassVar[frozenset[str] | None] = frozenset()
 
     type: Literal["tree_rag"] = "tree_rag"
     max_words: int = Field(default=90, ge=10, le=2000)
+    fuzzy: float | None = Field(default=0.9, gt=0, le=1)
     rag: RAG | None = RAG()
 
     def identity(self) -> dict[str, Any]:
@@ -51,4 +56,5 @@ class TreeRAG(Strategy):
 
     def attach(self, system: System, stage: Stage) -> System:
         """Let the System look entities up."""
-        return system.with_source(TreeSource(stage=stage.ref, max_words=self.max_words))
+        source = TreeSource(stage=stage.ref, max_words=self.max_words, fuzzy=self.fuzzy)
+        return system.with_source(source)

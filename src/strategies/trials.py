@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from ..answering.session import Answer, Session
+from ..answering.answer import Answer
+from ..answering.session import Session
 from ..errors import InputError
 from ..measure.quality import Tools, mean, metric_of
 from ..system import System

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 import wattune as wt
+from wattune.answering.first_costs import Recalled
 from wattune.answering.recall import reply_keys
 from wattune.answering.responses import ResponseCache, shares
 from wattune.answering.session import Session
@@ -23,7 +24,7 @@ from wattune.errors import StorageError
 from wattune.job import Job
 from wattune.measure.record import Bill, Phase
 from wattune.measure.store import load_answers
-from wattune.measure.work import NO_WORK, Work
+from wattune.measure.work import Work
 from wattune.models.generation import Reply
 from wattune.models.local import LocalModel
 from wattune.prompt import Message
@@ -242,7 +243,7 @@ def test_a_reply_counts_once_and_not_where_it_was_made(responses: ResponseCache)
     reply = Reply(text="a", tokens_in=8, tokens_out=2)
     settled(responses, "k", reply)
     responses.use(responses.find(["k"]))
-    assert responses.recalled_since(start) == (0, (), NO_WORK)
+    assert responses.recalled_since(start) == Recalled()
     later = responses.mark()
     for _ in range(2):
         responses.use(responses.find(["k"]))
@@ -266,7 +267,7 @@ def test_replies_of_a_killed_process_are_there_and_not_settled(responses: Respon
     assert worker.exitcode == -signal.SIGKILL
     kept = responses.find(["k", "none"])
     assert kept["k"].share is None
-    assert kept["k"].reply == Reply(text="a")  # what was waited then is not waited now
+    assert kept["k"].made == Reply(text="a")  # what was waited then is not waited now
     assert kept.keys() == {"k"}
 
 
@@ -280,7 +281,7 @@ def test_a_local_model_is_asked_again_for_what_is_not_settled(
     assert asked == ["Who?"]
     assert made.text != "half-way"
     assert responses.find([key])[key].share == 1.0
-    assert responses.find([key])[key].reply.text == made.text
+    assert responses.find([key])[key].made.text == made.text
 
 
 def test_what_came_before_a_stop_is_paid_for(
@@ -313,8 +314,8 @@ def test_two_processes_write_at_once(responses: ResponseCache) -> None:
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert responses.count() == 81
     found = responses.find(["a-7", "b-39", "both"])
-    assert (found["a-7"].reply.text, found["b-39"].reply.text) == ("a7", "b39")
-    assert found["both"].reply.text in "ab"
+    assert (found["a-7"].made.text, found["b-39"].made.text) == ("a7", "b39")
+    assert found["both"].made.text in "ab"
 
 
 def test_a_damaged_file_is_moved_aside_and_said(tmp_path: Path) -> None:
@@ -324,7 +325,7 @@ def test_a_damaged_file_is_moved_aside_and_said(tmp_path: Path) -> None:
         said: list[str] = []
         cache = ResponseCache(path, said.append)
         settled(cache, "k", Reply(text="a"))
-        assert cache.find(["k"])["k"].reply.text == "a"
+        assert cache.find(["k"])["k"].made.text == "a"
         cache.close()
         assert len(said) == bool(content)
     assert path.with_name("responses.sqlite.damaged").read_bytes().startswith(b"no database")
@@ -359,7 +360,7 @@ def test_a_full_disk_is_a_sentence_and_what_is_kept_stays(responses: ResponseCac
     responses._database.do(lambda db: db.execute("PRAGMA max_page_count = 8").fetchone())
     with pytest.raises(StorageError, match=r"the disk is full: .* was not written"):
         responses.keep("long", Reply(text="long " * 9000), "b")
-    assert responses.find(["k"])["k"].reply.text == "a"
+    assert responses.find(["k"])["k"].made.text == "a"
 
 
 def test_the_cache_is_on_by_default_on_the_command_line(

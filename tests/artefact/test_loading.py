@@ -169,7 +169,7 @@ def test_a_base_that_moved_is_named(
 
 def test_another_embedder_under_the_same_name_is_refused(saved: Path, embedder: str) -> None:
     rewrite(saved, lambda content: content.update(embedders={embedder: "another"}))
-    refused(saved, "with the embedder .* at revision another, and here it has", ModelError)
+    refused(saved, "retrieves with .* at revision another, and here it has", ModelError)
 
 
 def test_a_stage_with_the_same_key_and_other_content_keeps_the_users_own(
