@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -136,12 +137,13 @@ def main() -> None:
         collections["xquad"] = xquad(given.xquad)
     if given.task:
         collections[given.task] = of_task(given.task)
-    for _name, (documents, asked) in collections.items():
+    for name, (documents, asked) in collections.items():
+        lines = [f"{name}, {len(asked):,} questions: hit at {', '.join(map(str, CUTS))}"]
         questions = [question for question, _ in asked]
         known = dict(zip(questions, embedder.encode_queries(questions), strict=True))
         found = ours(documents, questions, embedder, known)
         found["LangChain"] = langchain(documents, questions, embedder, known)
-        for _way, passages in found.items():
+        for way, passages in found.items():
             cells = []
             for cut in CUTS:
                 hits = [
@@ -150,6 +152,8 @@ def main() -> None:
                 ]
                 score = bootstrap_mean(hits)
                 cells.append(f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]")
+            lines.append(f"{way:12}" + "  ".join(cells))
+        sys.stdout.write("\n".join(lines) + "\n\n")
 
 
 if __name__ == "__main__":
