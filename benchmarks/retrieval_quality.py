@@ -39,7 +39,9 @@ CUTS = (1, 2, 5)
 WAYS = {
     "dense": Search(),
     "lexical": Search(by="lexical"),
+    "hybrid 0.2": Search(by="hybrid", weight=0.2),
     "hybrid 0.3": Search(by="hybrid", weight=0.3),
+    "hybrid 0.4": Search(by="hybrid", weight=0.4),
     "hybrid 0.5": Search(by="hybrid"),
     "hybrid 0.7": Search(by="hybrid", weight=0.7),
     "hybrid rrf": Search(by="hybrid", fusion="rrf"),

@@ -25,7 +25,7 @@ class Search(Value):
 
     by: Literal["dense", "lexical", "hybrid"] = "dense"
     fusion: Literal["min_max", "rrf"] = "min_max"
-    weight: Share = 0.5
+    weight: Share = 0.3
     where: dict[str, Fact | list[Fact]] = {}
     reranker: str | None = None
     candidates: int = Field(default=50, ge=1, le=10_000)

@@ -50,9 +50,9 @@ class RAG(Strategy):
     embedder: str = "minilm"
     index: str = "auto"
     retriever: Literal["index", "oracle"] = "index"
-    search: Literal["dense", "lexical", "hybrid"] = "dense"
+    search: Literal["dense", "lexical", "hybrid"] = "hybrid"
     fusion: Literal["min_max", "rrf"] = "min_max"
-    weight: Share = 0.5
+    weight: Share = 0.3
     where: dict[str, Fact | list[Fact]] = {}
     reranker: str | None = None
     candidates: int = Field(default=50, ge=1, le=10_000)

@@ -21,8 +21,9 @@ from wattune.measure.record import Record
 from wattune.measure.store import load_records
 
 QUESTIONS = 480
-SHARED = {"prepare": 0.01, "answer": 0.05}
-"""How much more two processes may compute: what prompts share is read once by each of them."""
+SHARED = {("lora", "answer"): 0.05, ("rag", "answer"): 0.3}
+"""How much more two processes may compute: what prompts share is read once by each of them, and of
+few passages to many questions that is much."""
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 ACCELERATE = (
     "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
@@ -131,7 +132,7 @@ def test_two_processes_do_what_one_does(recipe: Path, tmp_path: Path) -> None:
         for part in ("prepare", "answer"):
             work, shared = alone.work[part], both.work[part]
             assert (shared.tokens_in, shared.tokens_out) == (work.tokens_in, work.tokens_out)
-            assert shared.flops == pytest.approx(work.flops, rel=SHARED[part])
+            assert shared.flops == pytest.approx(work.flops, rel=SHARED.get((name, part), 0.01))
         # The machine's memory draws what it draws, however many processes look at it.
         assert _ram_w(both, "answer") == pytest.approx(_ram_w(alone, "answer"), rel=0.15)
         whole = sum(_sum_of(both, "answer").values())

@@ -64,11 +64,17 @@ def prepared(runner: Any, ferry: Any, base: Any, *steps: Any) -> tuple[Session, 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"weight": 0.7}, "weight is 0.7, which only search: hybrid"),
+        ({"search": "dense", "weight": 0.7}, "weight is 0.7, which only search: hybrid"),
         ({"search": "hybrid", "fusion": "rrf", "weight": 0.7}, "with fusion: min_max uses"),
-        ({"fusion": "rrf"}, "fusion is rrf and search dense; only hybrid has two to fuse"),
+        (
+            {"search": "dense", "fusion": "rrf"},
+            "fusion is rrf and search dense; only hybrid has two to fuse",
+        ),
         ({"search": "lexical", "mmr": 0.5}, "mmr compares vectors and search: lexical has none"),
-        ({"candidates": 9}, "candidates is 9, and without hybrid, reranker or mmr"),
+        (
+            {"search": "dense", "candidates": 9},
+            "candidates is 9, and without hybrid, reranker or mmr",
+        ),
         ({"search": "hybrid", "fusion": "rrf", "threshold": 0.1}, "rrf knows ranks only"),
         ({"search": "lexical", "index": "hnsw"}, "search: lexical has no vectors; leave it out"),
     ],
@@ -108,7 +114,7 @@ def test_each_way_of_searching_has_its_stage_and_the_rest_costs_none(
     runner: Any, ferry: Any, base: Any, rag: RAG
 ) -> None:
     hybrid = changed(rag, search="hybrid")
-    _, dense = prepared(runner, ferry, base, rag)
+    _, dense = prepared(runner, ferry, base, changed(rag, search="dense"))
     session, both = prepared(runner, ferry, base, hybrid)
     _, same = prepared(runner, ferry, base, changed(hybrid, weight=0.9, k=1, order="best_last"))
     assert dense.key != both.key
