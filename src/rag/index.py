@@ -262,7 +262,7 @@ class VectorIndex:
         import numpy as np
 
         vectors = kinds.reconstructed(self._index, self._ids)
-        self._index, plan = kinds.filled(self.manifest.asked, vectors, changes=True)
+        self._index, plan = kinds.filled(self.manifest.asked, vectors)
         self._ids = np.arange(len(self), dtype=np.int64)
         self._table = None
         self.manifest = self.manifest.model_copy(update=plan.plain())

@@ -84,21 +84,17 @@ def test_a_graph_with_many_dead_rows_is_built_again() -> None:
     assert nearest(index, cloud(600)[142:143]) == ["text 71 1"]
 
 
-def test_auto_goes_to_lists_when_it_grows_or_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_goes_to_a_graph_when_it_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_kinds, "EXACT_MOST", 500)
     small = built("auto", 200)
     assert small.manifest.kind == "flat"
     assert "400 chunks are at most 500" in small.manifest.why
-    large = built("auto", 300)
-    assert str(large.manifest.kind) == "hnsw"
-    assert "none was removed" in large.manifest.why
     small.add(chunks_of(range(200, 300)), cloud(200, seed=3))
-    assert (small.manifest.kind, len(small)) == ("ivf", 600)
+    assert (small.manifest.kind, len(small)) == ("hnsw", 600)
+    assert "600 chunks are more than 500" in small.manifest.why
     assert nearest(small, cloud(200, seed=3)[:1]) == ["text 200 1"]
-    monkeypatch.setattr(index_kinds, "EXACT_MOST", 200)
-    large.remove([f"d{n}" for n in range(100)])
-    assert large.manifest.kind == "ivf"
-    assert "chunks are removed" in large.manifest.why
+    small.remove([f"d{n}" for n in range(100)])  # a third is dead: built again, exact now
+    assert (small.manifest.kind, len(small)) == ("flat", 400)
 
 
 @pytest.mark.parametrize("kind", KINDS)
