@@ -13,6 +13,7 @@ from .answering.pool import Pool
 from .answering.session import Session
 from .effort import Effort
 from .files import folder_bytes, storage
+from .fold import Fold, Made
 from .holds import Hold, no_hold
 from .job import Job
 from .machine import machine, software
@@ -20,17 +21,19 @@ from .measure.memory import release_memory
 from .measure.meter import Meter, PhaseHandle
 from .measure.processes import gather_phases, launch
 from .measure.record import Bill, Phase, StageRecord
+from .measure.refresh import How, RefreshedStage
 from .measure.work import Mark
 from .ranks import Ranks
 from .rehearsal import rehearse
 from .stages import StageManifest, StageRef, StageStore
 from .strategies import Context, Progress, Stage, Strategy
+from .strategies.base import Previous
 from .system import System
 from .values import digest
 
 
 class Builder:
-    """Builds each stage once, metered as "prepare", for all jobs that need it.
+    """Builds each stage once, metered as "prepare" or "refresh", for all jobs that need it.
 
     Of several processes the main one alone looks into the store, holds a stage's lock and writes;
     the others wait for its word. A distributed strategy is built by all together, any other by the
@@ -49,6 +52,7 @@ class Builder:
         self.meter, self.pool, self.stages, self.progress = meter, pool, stages, progress
         self.hold, self.ranks = hold, ranks or Ranks()
         self.within: dict[str, Phase] = {}  # openings that are in the bill of a stage
+        self._made: Fold | None = None
 
     def prepare(self, job: Job) -> tuple[System, list[StageRecord]]:
         """Fold the job's strategies over its system, building the stages that are missing.
@@ -56,27 +60,36 @@ class Builder:
         What is sure to fail is refused before anything is built; see `rehearse`.
         """
         rehearse(job)
-        bills: list[StageRecord] = []
-        ctx = self._context(job, bills)
-        return ctx.fold(job.system, job.strategies), bills
+        self._made = fold = Fold(job)
+        system = self._context(fold).fold(job.system, job.strategies)
+        return system, [made.record for made in fold.bills()]
 
-    def _context(self, job: Job, bills: list[StageRecord]) -> Context:
-        def fold(system: System, strategies: Sequence[Strategy]) -> System:
+    def refresh(self) -> tuple[System, list[RefreshedStage]]:
+        """The same for the revised task of the job that was prepared last, each step given what it
+        had made then. Metered as "refresh"."""
+        assert self._made is not None
+        fold = self._made.revised()
+        system = self._context(fold).fold(fold.job.system, fold.job.strategies)
+        return system, [RefreshedStage(**dict(made.record), how=made.how) for made in fold.bills()]
+
+    def _context(self, fold: Fold) -> Context:
+        def over(system: System, strategies: Sequence[Strategy]) -> System:
             for strategy in strategies:
                 system = strategy.prepare(system, ctx)
             return system
 
         def stage(strategy: Strategy, system: System) -> Stage:
-            return self._stage(strategy, system, job, ctx, bills)
+            return self._stage(strategy, system, ctx, fold)
 
         ctx = Context(
-            task=job.task.without_test(),
-            seed=job.seed,
+            task=fold.task,
+            seed=fold.job.seed,
             workdir=self.stages.root,
             open=lambda system: Session(system, self.pool),
             embedder=self.pool.embedder,
+            store=self.pool.store,
             stage=stage,
-            fold=fold,
+            fold=over,
             progress=self.progress,
             details={},
             effort=Effort(self.stages.root, writes=False),
@@ -85,39 +98,34 @@ class Builder:
         )
         return ctx
 
-    def _stage(
-        self,
-        strategy: Strategy,
-        system: System,
-        job: Job,
-        ctx: Context,
-        bills: list[StageRecord],
-    ) -> Stage:
+    def _stage(self, strategy: Strategy, system: System, ctx: Context, fold: Fold) -> Stage:
         if strategy.distributed:
-            record = self._record(strategy, system, job, ctx)
+            made = self._make(strategy, system, ctx, fold)
         else:
-            record = ctx.ranks.same(lambda: self._record(strategy, system, job, ctx))
-        if all(bill.key != record.key for bill in bills):  # two steps may share a stage: one bill
-            bills.append(record)
-        ref = StageRef(key=record.key)
+            made = ctx.ranks.same(lambda: self._make(strategy, system, ctx, fold))
+        fold.made.append(made)
+        ref = StageRef(key=made.record.key)
         return Stage(ref, self.stages.folder(ref))
 
-    def _record(self, strategy: Strategy, system: System, job: Job, ctx: Context) -> StageRecord:
-        """The bill of a stage, which is built unless it is there."""
+    def _make(self, strategy: Strategy, system: System, ctx: Context, fold: Fold) -> Made:
+        """A step's stage with its bill; it is built unless it is there."""
         ranks = ctx.ranks
-        inputs = ranks.same(lambda: _inputs(strategy, system, job))
+        inputs, how, previous = ranks.same(lambda: self._inputs(strategy, system, fold))
         key = digest(inputs)
         manifest, spent = ranks.same(lambda: self.stages.manifest(key)), Bill()
         reused = manifest is not None
         if manifest is None:
+            ctx = replace(ctx, previous=previous)
             with contextlib.ExitStack() as lock:
                 partial = ranks.same(lambda: lock.enter_context(self.stages.building(key)))
                 if partial is not None:
-                    manifest, spent = self._build(strategy, system, ctx, key, inputs, partial)
+                    manifest, spent = self._build(
+                        strategy, system, ctx, inputs, partial, fold.phase
+                    )
             if manifest is None:  # another launch finished it while this one waited
                 manifest, reused = ranks.same(lambda: self.stages.manifest(key)), True
             assert manifest is not None
-        return StageRecord(
+        record = StageRecord(
             strategy=strategy.type,
             key=key,
             reused=reused,
@@ -128,19 +136,36 @@ class Builder:
             artefact_bytes=manifest.artefact_bytes,
             details=manifest.details,
         )
+        return Made(strategy, system, record, how)
+
+    def _inputs(
+        self, strategy: Strategy, system: System, fold: Fold
+    ) -> tuple[dict[str, Any], How, Previous | None]:
+        """All that determines a stage, what becomes of the one that the step made for the older
+        task, and that one where it is updated: it is an input then."""
+        inputs = _inputs(strategy, system, fold.job)
+        previous = fold.previous(strategy, self.stages)
+        if previous is None or digest(inputs) == previous.key:
+            return inputs, "kept" if previous else "rebuilt", None
+        how = strategy.refreshes(system, fold.task, previous)
+        if how == "kept":
+            return previous.inputs, how, None
+        if how == "updated":
+            return {**inputs, "previous": previous.key}, how, previous
+        return inputs, how, None
 
     def _build(
         self,
         strategy: Strategy,
         system: System,
         ctx: Context,
-        key: str,
         inputs: dict[str, Any],
         partial: Path,
+        phase_name: str,
     ) -> tuple[StageManifest, Bill]:
         """The finished stage, and what making it took now. Its bill is what leads to it: what was
         carried over from killed attempts, this one, and what replies from the cache first cost."""
-        ranks = ctx.ranks
+        ranks, key = ctx.ranks, digest(inputs)
         details: dict[str, Any] = {}
         self.progress(f"{strategy.type}: loading what it needs", 0, 1)
         strategy.warm_up(system, ctx)
@@ -148,7 +173,7 @@ class Builder:
         release_memory()
         mark = self.pool.mark()
         opened = dict(self.pool.loads)
-        with self.meter.phase("prepare") as phase:
+        with self.meter.phase(phase_name) as phase:
             effort = self._effort(key, phase, mark, ranks)
             given = replace(ctx, workdir=partial, details=details, effort=effort)
 
@@ -160,7 +185,7 @@ class Builder:
         self.within |= {k: p for k, p in self.pool.loads.items() if opened.get(k) is not p}
         result = phase.result
         if ranks.size > 1:
-            result = gather_phases({"prepare": result})["prepare"]
+            result = gather_phases({phase_name: result})[phase_name]
         measured = self.pool.with_endpoints(result, mark)
         recalled = self.pool.recalled_since(mark)
         if recalled.replies:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -18,12 +18,14 @@ from .measure.quality import check_metrics, scorer_digest
 from .measure.record import SCHEMA_VERSION
 from .models.endpoint import read_key
 from .prompt_file import decoded
-from .recipe import Limit, Recipe, Settings
+from .recipe import Recipe, Settings
+from .slices import limited, limited_revision
 from .strategies import Strategy
 from .system import Decoding, EndpointSystem, LocalSystem, System
 from .tasks.load import load_task
 from .tasks.overlap import check_overlap, near_overlap
-from .tasks.task import REFUSAL, Example, Split, Task
+from .tasks.revision import revised
+from .tasks.task import REFUSAL, Split, Task
 from .values import digest
 
 OVERLAP_ALLOWED = "overlap_allowed"
@@ -32,7 +34,8 @@ OVERLAP_ALLOWED = "overlap_allowed"
 
 @dataclass(frozen=True)
 class Job:
-    """One run, resolved: all that determines its Record."""
+    """One run, resolved: all that determines its Record. With a `revision` of the task what was
+    prepared is refreshed for it afterwards."""
 
     name: str
     strategies: tuple[Strategy, ...]
@@ -43,6 +46,7 @@ class Job:
     realtime_questions: int = 20
     general_questions: HowMany = True
     scoring_embedder: str = "minilm"
+    revision: Task | None = None
     recipe: dict[str, Any] | None = None
     flags: tuple[str, ...] = ()
 
@@ -64,6 +68,7 @@ class Job:
                 "hardware": hardware(),
                 "software": software(),
                 "flags": list(self.flags),
+                **({"revision": self.revision.fingerprint} if self.revision else {}),
             }
         )
 
@@ -177,6 +182,7 @@ class Resolver:
     ) -> None:
         self._allow_overlap, self._say = allow_overlap, say
         self._tasks: dict[str, tuple[Task, tuple[str, ...]]] = {}
+        self._revisions: dict[str, tuple[Task, tuple[str, ...]]] = {}
         self._systems: dict[str, System] = {}
 
     def task(self, settings: Settings) -> tuple[Task, tuple[str, ...]]:
@@ -194,11 +200,23 @@ class Resolver:
                     self._say(note)
         return self._tasks[name]
 
+    def revision(self, settings: Settings) -> tuple[Task, tuple[str, ...]]:
+        """The whole task after its revision, checked, and the flags of its records."""
+        name = digest(settings.plain()["task"])
+        if name not in self._revisions:
+            task = revision_of(self.task(settings)[0])
+            self._revisions[name] = task, check_task(task, self._allow_overlap)
+        return self._revisions[name]
+
     def jobs(self, recipe: Recipe) -> list[Job]:
         """The runs of one recipe, as `jobs_of` gives them."""
         settings = recipe.settings
-        task, flags = self.task(settings)
-        task = limited(task, settings.limit, settings.split)
+        whole, flags = self.task(settings)
+        task, revision = limited(whole, settings.limit, settings.split), None
+        if settings.refresh:
+            revision, more = self.revision(settings)
+            revision = limited_revision(whole, task, revision, settings.limit, settings.split)
+            flags = tuple(dict.fromkeys((*flags, *more)))
         loaded = self._system(settings)
         # A saved system keeps of its decoding what the recipe does not give.
         decoding = decoded(loaded.decoding, settings.decoding)
@@ -216,6 +234,7 @@ class Resolver:
                 realtime_questions=settings.realtime_questions,
                 general_questions=settings.general_questions,
                 scoring_embedder=settings.scoring_embedder,
+                revision=revision,
                 recipe={**recipe.of_run(name, seed), "decoding": decoding.plain()},
                 flags=flags,
             )
@@ -260,18 +279,12 @@ def check_task(task: Task, allow_overlap: bool) -> tuple[str, ...]:
     )
 
 
-def limited(task: Task, limit: Limit, split: Split) -> Task:
-    """The task cut to a slice that keeps the mix of kinds."""
-    changes: dict[str, Any] = {}
-    if limit.questions is not None:
-        changes[split] = tuple(spread(task.split(split), limit.questions))
-    if limit.train is not None:
-        changes["train"] = tuple(spread(task.train, limit.train))
-    return replace(task, **changes)
-
-
-def spread(examples: Sequence[Example], count: int) -> list[Example]:
-    """`count` examples at even steps, so that a slice keeps the mix of the whole."""
-    if count >= len(examples):
-        return list(examples)
-    return [examples[i * len(examples) // count] for i in range(count)]
+def revision_of(task: Task) -> Task:
+    """The task after its revision; `TaskError` where it has none to refresh for."""
+    new = revised(task)
+    if new is None:
+        raise TaskError(
+            f"refresh is asked for and task {task.name} has no later version to refresh for; name "
+            "a folder with it as `revision:` in its task.yaml, or leave refresh out"
+        )
+    return new

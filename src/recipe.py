@@ -66,6 +66,7 @@ class Settings(Value):
     realtime_questions: int = Field(default=20, ge=0)
     general_questions: HowMany = True
     scoring_embedder: str = "minilm"
+    refresh: bool = False
     limit: Limit = Limit()
     quick: Limit = Limit(questions=24, train=64)
 
@@ -145,7 +146,9 @@ def parse_recipe(
         section = content.get(key) or {}
         if not isinstance(section, Mapping):
             faults.add((key,), f'"{key}" takes a mapping of its settings, not {section!r}')
-        elif faults.validate(STRATEGIES[key], {**section, "type": key}, (key,)):
+        elif key not in content or faults.validate(
+            STRATEGIES[key], {**section, "type": key}, (key,)
+        ):
             sections[key] = dict(section)
     # A strategy that holds another (tree_rag its rag) holds it as its own section says.
     for key, model in STRATEGIES.items():

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .context_sources import ShotsSource
 from .effort import Effort
 from .errors import WattuneError
 from .holds import no_hold
@@ -21,15 +23,17 @@ from .ranks import Ranks
 from .stages import StageRef
 from .strategies import Context, Prompt, Stage, Strategy
 from .strategies.base import no_progress
-from .system import ClassicalSystem, ShotsSource, System
+from .system import ClassicalSystem, System
 
 NOWHERE = Path(os.devnull, "rehearsal")
 """Where promised stages would lie; nothing is ever there."""
 
 
 def rehearse(job: Job) -> None:
-    """Raise what the run is sure to raise, as far as that is known from its steps, their settings
-    and the task. Nothing is opened, built or written."""
+    """Raise what the run is sure to raise, as far as that is known from its steps, their settings,
+    the task and its revision. Nothing is opened, built or written."""
+    if job.revision is not None:
+        rehearse(replace(job, task=job.revision, revision=None))
     task = job.task.without_test()
     before: list[Strategy] = []
 
@@ -56,6 +60,7 @@ def rehearse(job: Job) -> None:
         workdir=NOWHERE,
         open=closed,
         embedder=closed,
+        store=closed,
         stage=promised,
         fold=fold,
         progress=no_progress,

@@ -17,7 +17,7 @@ from .answering.responses import ResponseCache
 from .endpoint_ref import EndpointRef
 from .files import remove_leftovers, storage
 from .holds import Hold, Holds, IntensityLimit, no_hold
-from .job import Job, check_task, jobs_of
+from .job import Job, check_task, jobs_of, revision_of
 from .machine import check_alike
 from .measure.accounts.books import Books
 from .measure.general import HowMany
@@ -53,6 +53,7 @@ def run(
     realtime_questions: int = 20,
     general_questions: HowMany = True,
     runs: Path | str | None = None,
+    refresh: bool = False,
     allow_overlap: bool = False,
     responses: ResponseCache | None = None,
 ) -> Record:
@@ -64,7 +65,8 @@ def run(
     place does. A run that cannot be done here comes back with status "skipped". With `responses`
     what a model replied before is not asked for again; it carries its first joules. Where the run
     changes the weights, `general_questions` are asked too, to see what they forgot: all (True),
-    none, or so many.
+    none, or so many. With `refresh` what was prepared is brought up to date with the task's
+    revision.
     """
     name = name or "+".join(strategy.type for strategy in strategies) or "base"
     settings = Settings(
@@ -74,7 +76,10 @@ def run(
         decoding=system.decoding,
         realtime_questions=realtime_questions,
         general_questions=general_questions,
+        refresh=refresh,
     )
+    revision = revision_of(task) if refresh else None
+    flags = [flag for one in (task, revision) if one for flag in check_task(one, allow_overlap)]
     job = Job(
         name=name,
         strategies=tuple(strategies),
@@ -85,7 +90,8 @@ def run(
         realtime_questions=realtime_questions,
         general_questions=general_questions,
         recipe=resolved(name, settings, strategies, seed),
-        flags=check_task(task, allow_overlap),
+        revision=revision,
+        flags=tuple(dict.fromkeys(flags)),
     )
     used = meter or Meter()
     folder = Path(runs) if runs is not None else None

@@ -19,7 +19,7 @@ from .errors import ProcessLost, StorageError, WattuneError
 from .files import cache_folder, storage
 from .forgetting import forgetting
 from .holds import Hold, no_hold
-from .job import Job, fingerprints, spread
+from .job import Job, fingerprints
 from .machine import machine
 from .measure.accounts.books import Books
 from .measure.environment import environment
@@ -27,7 +27,6 @@ from .measure.ledger import Ledger
 from .measure.meter import Meter, add_phases
 from .measure.noise import noise_flags
 from .measure.processes import gather_phases
-from .measure.quality import Tools, needs_of
 from .measure.record import Bill, Record, ScoredAnswer
 from .measure.serving import batch_of
 from .measure.store import find_record, write_record
@@ -35,10 +34,13 @@ from .measure.work import NO_WORK
 from .models.served import plain_counts
 from .ranks import Ranks
 from .realtime import one_at_a_time
-from .scoring import ask_chat_model, reference_scores, score_answers
+from .refresh import refreshed
+from .scoring import reference_scores, score_answers, tools_of
+from .slices import spread
 from .stages import StageStore
 from .strategies import Progress
 from .strategies.base import no_progress
+from .system import parse_system
 from .values import digest
 
 UNANSWERED = "questions_without_answer"
@@ -126,6 +128,8 @@ class Runner:
         with self.ledger.entry("run", job.name, job.key) as entry:
             try:
                 record, answers = self.ranks.each(lambda: self._measure(job))[0]
+                if job.revision is not None:
+                    record = self._refresh(job, record, answers)
             except (StorageError, ProcessLost):
                 raise  # a full disk concerns all runs
             except WattuneError as error:
@@ -192,7 +196,8 @@ class Runner:
         phases = {"load": add_phases(loads), "answer": answered}
         noise = noise_flags(answered) or (noise_flags(single) if single else ())
         with self.meter.phase("scoring") as scoring:
-            scored, quality = score_answers(examples, answers, job.task, self._tools(job))
+            tools = tools_of(job.task.metrics, job.scoring_embedder, self.pool)
+            scored, quality = score_answers(examples, answers, job.task, tools)
         forgot = forgetting(
             system, job.system, count=job.general_questions, pool=self.pool, progress=self.progress
         )
@@ -227,6 +232,22 @@ class Runner:
         )
         return record, scored
 
+    def _refresh(self, job: Job, record: Record, answers: Sequence[ScoredAnswer]) -> Record:
+        """The record with what it takes to bring the run up to date with the task's revision."""
+        system = parse_system(record.system)
+        found = self.ranks.each(
+            lambda: refreshed(job, system, answers, builder=self.builder, progress=self.progress)
+        )[0]
+        phases = {"revision": found.phase} if found.phase else {}
+        return record.model_copy(
+            update={
+                "refresh": found.refresh,
+                "phases": {**record.phases, **phases},
+                "spent": record.spent + found.spent,
+                "flags": (*record.flags, *found.flags),
+            }
+        )
+
     def _idle(self) -> None:
         """Measure what the machine draws on its own, once, before anything of ours is in memory."""
         if self.baseline_s and self.meter.baseline is None and self.ranks.measures:
@@ -235,18 +256,6 @@ class Runner:
             with self.ledger.entry("idle", "baseline"):
                 self.meter.measure_baseline(self.baseline_s)
             self.progress(seconds, 1, 1)
-
-    def _tools(self, job: Job) -> Tools:
-        """What metrics may need: the scoring embedder, and judges, whose calls are metered."""
-
-        def judge(factory: str, prompts: Sequence[str]) -> Sequence[str | None]:
-            with self.meter.phase("judging"):
-                return ask_chat_model(factory, prompts)
-
-        embedder = None
-        if "embed" in needs_of(job.task.metrics):
-            embedder = self.pool.embedder(job.scoring_embedder)
-        return Tools(embed=embedder.uncached().encode_documents if embedder else None, judge=judge)
 
     def _blank(self, job: Job, *, status: str, reason: str = "") -> Record:
         examples = job.task.split(job.split)

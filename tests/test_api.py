@@ -14,9 +14,11 @@ import wattune as wt
 ROOT = Path(__file__).parents[1]
 NAMES = {
     "RAG", "Classical", "Comparison", "ContinuedPretraining", "FromScratch", "FullFineTuning",
-    "LoRA", "LongContext", "Merge", "Meter", "PeftMethod", "Prompt", "PromptSearch", "Prune",
-    "Quantize", "Record", "SelfConsistency", "TreeRAG",
-    "compare", "load_recipe", "load_records", "load_system", "load_task", "run", "to_frame",
+    "LangChainRAG", "LoRA", "LongContext", "Merge", "Meter", "PeftMethod", "Prompt",
+    "PromptSearch", "Prune",
+    "Quantize", "Record", "SelfConsistency", "SummaryTree", "SwapPassages", "TreeRAG",
+    "as_retriever", "compare", "load_recipe", "load_records", "load_system", "load_task", "run",
+    "to_frame",
 }  # fmt: skip
 HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "faiss", "codecarbon",

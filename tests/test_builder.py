@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,11 +19,13 @@ from wattune.job import Job
 from wattune.measure.meter import Meter
 from wattune.measure.processes import Launch
 from wattune.measure.record import Bill, StageRecord
+from wattune.measure.refresh import How
 from wattune.ranks import Ranks
 from wattune.stages import StageStore
 from wattune.strategies import Context, Stage, Strategy
-from wattune.strategies.base import no_progress
+from wattune.strategies.base import Part, Previous, no_progress
 from wattune.system import System
+from wattune.tasks.task import Task
 
 
 class Steps(Strategy):
@@ -74,6 +77,24 @@ class Together(Alone):
 
     type: Literal["together"] = "together"  # type: ignore[assignment]
     distributed: ClassVar[bool] = True
+
+
+class Followed(Together):
+    """Follows the training questions, from what it had made for the older ones."""
+
+    type: Literal["followed"] = "followed"  # type: ignore[assignment]
+    reads: ClassVar[frozenset[Part]] = frozenset({"train"})
+
+    def refreshes(self, system: System, task: Task, previous: Previous) -> How:
+        return "updated"
+
+    def build(self, system: System, ctx: Context) -> None:
+        super().build(system, ctx)
+        if ctx.previous is not None:
+            assert (ctx.previous.folder / "weights").is_file()
+            assert len(ctx.previous.task.train) > len(ctx.task.train)
+            assert ctx.previous.task.test == ()
+            ctx.details["older"] = ctx.previous.key
 
 
 def work(seconds: float) -> None:
@@ -130,7 +151,8 @@ class Threads(Ranks):
 
 @pytest.fixture
 def launched(tmp_path: Path) -> Iterator[Callable[[Job], list[list[StageRecord] | Exception]]]:
-    """Prepare a job on two processes; what each of them got, or the error it raised."""
+    """Prepare a job on two processes, and refresh it where its task is revised; what each of them
+    got last, or the error it raised."""
 
     def prepare(job: Job) -> list[list[StageRecord] | Exception]:
         barrier, board = threading.Barrier(2), [None, None]
@@ -143,6 +165,8 @@ def launched(tmp_path: Path) -> Iterator[Callable[[Job], list[list[StageRecord] 
                 builder = Builder(meter, Pool(stages, meter), stages, no_progress, ranks=ranks)
                 try:
                     got[rank] = builder.prepare(job)[1]
+                    if job.revision is not None:
+                        got[rank] = builder.refresh()[1]
                 except CannotRun as error:
                     got[rank] = error
 
@@ -191,3 +215,17 @@ def test_an_error_of_the_main_process_is_raised_on_all(
 ) -> None:
     errors = launched(job(kind(fails=True)))
     assert [str(error) for error in errors] == ["too large"] * 2
+
+
+def test_all_processes_are_given_what_a_step_had_made_before(
+    launched: Callable[[Job], list[Any]], job: Callable[..., Job], tmp_path: Path
+) -> None:
+    first = job(Followed())
+    (one,), (other,) = launched(replace(first, revision=replace(first.task, train=())))
+    assert sorted(Alone.builders) == [0, 0, 1, 1]
+    assert one.how == other.how == "updated"
+    assert one.key == other.key != one.details["older"]
+    stages = StageStore(tmp_path / "stages")
+    manifest = stages.manifest(one.key)
+    assert manifest is not None
+    assert manifest.inputs["previous"] == one.details["older"]

@@ -16,6 +16,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 import wattune as wt
+from wattune.answering.training_passages import PassageSettings
 from wattune.cli.app import app
 from wattune.endpoint_ref import EndpointRef
 from wattune.measure.accounts.footprint import Accounting
@@ -97,6 +98,7 @@ def test_every_key_of_a_recipe_is_documented_with_its_default() -> None:
         ("grid", Grid()),
         ("accounting", Accounting()),
         ("limit", Limit()),
+        ("passages", PassageSettings()),
         ("quick", Settings.model_fields["quick"].get_default()),
     ],
 )

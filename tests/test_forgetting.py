@@ -13,6 +13,7 @@ import wattune as wt
 from wattune import forgetting as module
 from wattune.answering.session import Session
 from wattune.compare import compare
+from wattune.context_sources import ShotsSource
 from wattune.endpoint_ref import EndpointRef
 from wattune.errors import RecipeError
 from wattune.files import read_json_lines
@@ -23,7 +24,7 @@ from wattune.measure.record import Bill
 from wattune.prompt import PromptTemplate, Shot
 from wattune.recipe import QUICK_GENERAL, parse_recipe
 from wattune.stages import StageManifest, StageRef
-from wattune.system import Decoding, LocalSystem, ShotsSource
+from wattune.system import Decoding, LocalSystem
 
 TUNED = wt.LoRA.model_validate(
     {"r": 2, "num_train_epochs": 1, "per_device_train_batch_size": 8, "warmup_steps": 0}

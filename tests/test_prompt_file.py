@@ -304,7 +304,7 @@ def test_prompts_test_counts_answers_and_scores(
     assert ran.code == 0, ran.err
     assert ran.out.count("expected: jetty ") == 3
     assert "token_f1 0." in ran.out
-    assert "[1] # Jetties" in ran.out
+    assert "<passage 1>\n# Jetties" in ran.out
     assert f"note: shot-1 asks the validation question {ferry.validation[3].id}" in ran.out
     assert "answered in" in ran.out
 

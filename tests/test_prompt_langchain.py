@@ -15,7 +15,7 @@ from langchain_core.prompts import (
 )
 
 from wattune.errors import RecipeError
-from wattune.prompt import Passage, Shot
+from wattune.prompt import Passage, Shot, fenced
 from wattune.prompt_file import PromptFile, load_prompt, shipped_prompts
 from wattune.prompt_langchain import from_langchain, to_langchain, to_langchain_text
 from wattune.system import Decoding
@@ -61,7 +61,7 @@ def test_a_prompt_comes_back_equal_and_says_the_same(prompt: PromptFile, passage
     template = to_langchain(prompt, passages=passages)
     assert from_langchain(template) == prompt
     found = (Passage(text="Two {boats}.", document="d"),) if passages else ()
-    values = {"question": "{Who}?", "refusal": "No.", "passages": "[1] Two {boats}."}
+    values = {"question": "{Who}?", "refusal": "No.", "passages": fenced(found, prompt.fence)}
     assert said(template, **values) == prompt.messages("{Who}?", refusal="No.", passages=found)
 
 

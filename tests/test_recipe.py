@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from wattune import RAG, FullFineTuning, LoRA, Prompt, TreeRAG
+from wattune import RAG, FullFineTuning, LangChainRAG, LoRA, Prompt, TreeRAG
 from wattune.errors import RecipeError
 from wattune.files import shipped_folder
 from wattune.recipe import Recipe, Settings, parse_recipe
@@ -227,7 +227,12 @@ def test_every_shipped_recipe_loads_and_opens_with_a_comment(path: Path) -> None
 
 
 CONFIGURATIONS: list[tuple[Strategy, ...]] = [
-    *[(made.model_validate({"type": kind}),) for kind, made in STRATEGIES.items()],
+    *[
+        (made.model_validate({"type": kind}),)
+        for kind, made in STRATEGIES.items()
+        if kind != "langchain_rag"
+    ],
+    (LangChainRAG(factory="stores:make@this_machine", fill=True),),
     (),
     (Prompt(shots=3, instruction="Say {refusal}", question="{{Q}} {question}"),),
     (RAG(k=7, chunk_tokens=64, overlap_tokens=0, embedder="org/name"),),

@@ -12,7 +12,7 @@ import pytest
 
 import wattune as wt
 from wattune.errors import CannotRun, TaskError
-from wattune.job import OVERLAP_ALLOWED, Job, jobs_of, limited, spread
+from wattune.job import OVERLAP_ALLOWED, Job, jobs_of
 from wattune.measure.noise import CONTENDED
 from wattune.measure.record import SCHEMA_VERSION
 from wattune.measure.serving import percentile
@@ -21,6 +21,7 @@ from wattune.recipe import Limit, Recipe, parse_recipe
 from wattune.recipe_file import load_recipe
 from wattune.run import run_recipe
 from wattune.runner import Runner
+from wattune.slices import limited, spread
 from wattune.system import Decoding
 
 
@@ -62,7 +63,7 @@ def test_a_record_has_all_its_fields_and_survives_json(
     assert record.answers == 12
     assert set(record.quality) == {
         "token_f1", "exact_match", "contained", "refusal_rate", "hallucination_rate",
-        "recall@1", "ndcg@1",
+        "recall@1", "mrr@1", "ndcg@1",
     }  # fmt: skip
     assert sum(record.outcomes.values()) == 12
     assert all(len(values) == 12 for values in record.scores.values())

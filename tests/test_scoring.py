@@ -91,6 +91,7 @@ def test_all_that_a_record_holds_of_its_answers() -> None:
         "agreement": (0.0, 1),
         "format": (0.0, 1),
         "recall@2": (1.0, 2),
+        "mrr@2": (0.75, 2),
         "ndcg@2": (pytest.approx((0.6309298 + 1) / 2), 2),
     }
     by = fields["quality_by"]
@@ -158,3 +159,18 @@ def test_a_judge_that_cannot_be_had(judges: str) -> None:
         ask_chat_model(f"{judges}:broken", ["?"])
     with pytest.raises(InputError, match=r'"some_judges:none" cannot be imported'):
         ask_chat_model(f"{judges}:none", ["?"])
+
+
+def test_what_a_hierarchy_told_takes_no_rank_unless_it_is_evidence() -> None:
+    told = Passage(text="Tug is a team in Towage.", document="hierarchy", source="tree")
+    given = answer("Ada Lund", "people").model_copy(
+        update={"passages": (told, Passage(text="...", document="people"))}
+    )
+    tree = given.model_copy(update={"passages": (told,)})
+    asked = [example("a", "Ada Lund", evidence=("people",)) for _ in range(2)]
+    asked.append(example("b", "Ada Lund", evidence=("hierarchy",)))
+    scored, fields = score_answers(asked, [given, tree, tree], TASK)
+    assert fields["scores"]["mrr@1"] == (1.0, 0.0, 1.0)
+    assert [passage["document"] for passage in scored[0].passages] == ["hierarchy", "people"]
+    _, fields = score_answers(asked[:1], [tree], TASK)
+    assert not any("@" in name for name in fields["quality"])  # no document was looked for

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import json
 
+from wattune.context_sources import IndexSource, ShotsSource, TreeSource
 from wattune.prompt import PromptTemplate, Shot
 from wattune.stages import StageRef
-from wattune.system import (
-    Decoding,
-    IndexSource,
-    LocalSystem,
-    ModelRef,
-    ShotsSource,
-    TreeSource,
-)
+from wattune.system import Decoding, LocalSystem, ModelRef, parse_system
 
 
 def system(name: str = "/here/model") -> LocalSystem:
@@ -56,3 +50,10 @@ def test_sources_join_in_order_and_shots_are_found_among_them() -> None:
     more = system().with_source(ShotsSource(shots=(Shot(id="2", question="p", answer="b"),)))
     assert [source.type for source in more.sources] == ["shots", "index", "tree", "shots"]
     assert [shot.id for shot in more.shots] == ["1", "2"]
+
+
+def test_a_system_from_before_there_were_fences_has_none() -> None:
+    plain = system().plain()
+    assert parse_system(plain).prompt.fence == "tags"
+    del plain["prompt"]["fence"]
+    assert parse_system(plain).prompt.fence == "none"

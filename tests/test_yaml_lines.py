@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from wattune.errors import InputError, RecipeError, StorageError, TaskError
 from wattune.values import Value
-from wattune.yaml_lines import LineFaults, read_mapping, read_node
+from wattune.yaml_lines import DEEPEST, LineFaults, compose_fast, read_mapping, read_node
 
 
 class Leaf(Value):
@@ -75,3 +76,27 @@ def test_a_fault_in_a_list_names_the_line_and_what_was_meant(tmp_path: Path) -> 
     with pytest.raises(InputError) as caught:
         faults.raise_any(InputError)
     assert str(caught.value) == 'it.yaml:3: unknown key "leaves.1.rr"; did you mean "r"?'
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        lambda deep: "[" * deep + "]" * deep,
+        lambda deep: "{a: " * deep + "}" * deep,
+        lambda deep: "- " * deep + "x",
+        lambda deep: "".join(" " * at + "a:\n" + " " * at + "-\n" for at in range(deep // 2)),
+    ],
+    ids=["flow lists", "flow mappings", "a line of dashes", "both at each column"],
+)
+def test_nesting_that_would_take_libyaml_down_is_told(tmp_path: Path, nested: Any) -> None:
+    assert compose_fast(nested(DEEPEST)) is not None
+    path = write(tmp_path, nested(DEEPEST + 2))
+    with pytest.raises(TaskError, match=r"it\.yaml: broken YAML: nested too deeply to be read"):
+        read_node(path, TaskError, aliases=False)
+
+
+def test_a_file_of_brackets_takes_nothing_down(tmp_path: Path) -> None:
+    path = write(tmp_path, "[" * 100_000)
+    for aliases in (True, False):
+        with pytest.raises(TaskError, match="nested too deeply to be read"):
+            read_node(path, TaskError, aliases=aliases)

@@ -10,8 +10,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ..values import Value
+from .bill import Bill as Bill
+from .bill import StageRecord as StageRecord
+from .refresh import Refresh
+from .score import Score as Score
 from .serving import Batch, Realtime
-from .work import NO_WORK, Work
+from .work import Work
 
 SCHEMA_VERSION = 4
 
@@ -106,49 +110,6 @@ class Baseline(Value):
     measured_at: str = ""
 
 
-class Bill(Value):
-    """What something cost: energy in joules, gross and net of idle (None where unknown), and time
-    in seconds."""
-
-    energy_j: float | None = 0.0
-    duration_s: float = 0.0
-    net_energy_j: float | None = 0.0
-
-    def __add__(self, other: Bill) -> Bill:
-        return Bill(
-            energy_j=_both(self.energy_j, other.energy_j),
-            duration_s=self.duration_s + other.duration_s,
-            net_energy_j=_both(self.net_energy_j, other.net_energy_j),
-        )
-
-
-def _both(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
-
-
-class StageRecord(Value):
-    """One step of the run: prepared now, or found prepared (then `spent` is zero)."""
-
-    strategy: str
-    key: str
-    reused: bool
-    spent: Bill
-    attributed: Bill
-    work: Work = NO_WORK
-    peak_memory_bytes: int | None = None
-    artefact_bytes: int = 0
-    details: dict[str, Any] = {}
-
-
-class Score(Value):
-    """A mean over questions with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
 class GeneralKind(Value):
     """One kind of general question: how many, and the share that was right before and after."""
 
@@ -239,7 +200,8 @@ class Record(Value):
     answer was to be had), refused_rightly and hallucinated (where none was). `scores` are by
     metric, one a question in the task's order, None where a metric does not apply: paired tests
     need them. `work` is by phase ("prepare" attributed, "answer"). `batch` and `realtime` are the
-    two ways of serving, None where not measured; `general` tells what a change of weights forgot.
+    two ways of serving, None where not measured; `general` tells what a change of weights forgot,
+    `refresh` what it cost to follow the task's revision, where that was asked for.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -269,6 +231,7 @@ class Record(Value):
     batch: Batch | None = None
     realtime: Realtime | None = None
     general: General | None = None
+    refresh: Refresh | None = None
     artefact_bytes: int = 0
     carbon: Carbon | None = None
     footprint: Footprint | None = None

@@ -17,12 +17,13 @@ from wattune import load_system
 from wattune.artefact import saving
 from wattune.artefact.manifest import MANIFEST, read_manifest, stages_of
 from wattune.artefact.saving import save_system
+from wattune.context_sources import IndexSource
 from wattune.errors import CannotRun, InputError, StorageError
 from wattune.files import file_digest
 from wattune.measure.record import Record
 from wattune.prompt_file import read_prompt
 from wattune.stages import StageRef, StageStore
-from wattune.system import EndpointSystem, IndexSource, LocalSystem, ModelRef
+from wattune.system import EndpointSystem, LocalSystem, ModelRef
 
 Answers = Callable[..., list[str]]
 

@@ -37,6 +37,7 @@ from wattune.measure.record import (
     StageRecord,
     Utilisation,
 )
+from wattune.measure.refresh import Refresh
 from wattune.measure.serving import batch_of, realtime_of
 from wattune.measure.store import write_record
 from wattune.measure.work import Work
@@ -46,6 +47,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = DOCS / "record-schema.json"
 
 BLANK = Record(name="base", key="00ff")
+STALE = {"token_f1": Score(value=0.1, low=0.0, high=0.2, n=4)}
 FULL = Record(
     name="lora",
     key="0123456789abcdef",
@@ -94,6 +96,9 @@ FULL = Record(
     work={"answer": Work(tokens_in=30, tokens_out=6, tokens_reused=4)},
     batch=batch_of(3, 2.0),
     realtime=realtime_of(2, 30.0, [1.0, 2.0], []),
+    refresh=Refresh(
+        version="2", fingerprint="bb", questions_changed=4, questions_unchanged=6, stale=STALE
+    ),
     general=General(
         questions=4,
         set="bb",
@@ -149,6 +154,8 @@ def test_units_stand_in_the_columns() -> None:
         "general_change_low": -0.75,
         "general_change_high": 0.0,
         "general_by_kind_fact_after": 0.5,
+        "refresh_questions_changed": 4,
+        "refresh_stale_token_f1_high": 0.2,
         "outcomes_correct": 2,
         "token_f1": 0.5,
         "token_f1_low": 0.4,

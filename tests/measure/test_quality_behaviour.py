@@ -88,9 +88,10 @@ def test_retrieval_is_told_at_the_number_of_passages() -> None:
         item("x", "x", passages=("a",)),
     ]
     rated = rate(items, ["recall@1"], Tools())
-    assert list(rated) == ["recall@1", "refusal_rate", "recall@3", "ndcg@3"]
+    assert list(rated) == ["recall@1", "refusal_rate", "recall@3", "mrr@3", "ndcg@3"]
     assert rated["recall@1"] == [0.0, 0.0, None]
     assert rated["recall@3"] == [1.0, 0.0, None]  # found nothing where there was something
+    assert rated["mrr@3"] == [1 / 2, 0.0, None]  # the second document, though the third passage
 
 
 def test_format_is_of_the_whole_answer() -> None:

@@ -183,7 +183,7 @@ def test_the_interval_of_macro_f1_is_a_bootstrap_over_questions() -> None:
     assert macro.high == pytest.approx(high, abs=0.03)
 
 
-def test_recall_and_ndcg_are_those_of_a_plain_reading() -> None:
+def test_recall_mrr_and_ndcg_are_those_of_a_plain_reading() -> None:
     generator = random.Random(0)
     documents = [f"folder/page {n} é" for n in range(12)]
     items = [
@@ -196,11 +196,11 @@ def test_recall_and_ndcg_are_those_of_a_plain_reading() -> None:
     ]  # fmt: skip
     compared = repeated = 0
     for k in (1, 3, 9):
-        rated = rate(items, [f"recall@{k}", f"ndcg@{k}"], Tools())
+        rated = rate(items, [f"recall@{k}", f"mrr@{k}", f"ndcg@{k}"], Tools())
         for at, one in enumerate(items):
-            found = (rated[f"recall@{k}"][at], rated[f"ndcg@{k}"][at])
+            found = tuple(rated[f"{name}@{k}"][at] for name in ("recall", "mrr", "ndcg"))
             if not one.evidence:
-                assert found == (None, None)
+                assert found == (None, None, None)
                 continue
             ranking: list[str] = []
             for document in one.passages:
@@ -209,7 +209,8 @@ def test_recall_and_ndcg_are_those_of_a_plain_reading() -> None:
             hits = [rank for rank, name in enumerate(ranking[:k], 1) if name in one.evidence]
             ideal = sum(1 / math.log2(n + 2) for n in range(min(k, len(one.evidence))))
             gain = sum(1 / math.log2(rank + 1) for rank in hits)
-            assert found == pytest.approx((len(hits) / len(one.evidence), gain / ideal))
+            recall, first = len(hits) / len(one.evidence), 1 / hits[0] if hits else 0.0
+            assert found == pytest.approx((recall, first, gain / ideal))
             compared += 1
             repeated += len(ranking) < len(one.passages)
     assert compared > 600

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wattune.errors import StorageError
+from wattune.errors import InputError, StorageError
 from wattune.rag.chunk_store import ChunkStore
 from wattune.rag.chunking import Chunk
+from wattune.rag.retriever import rows_where
+from wattune.tasks.task import Metadata
 
 
 def chunk(name: str, text: str) -> Chunk:
@@ -59,3 +61,30 @@ def test_a_line_that_is_no_chunk(tmp_path: Path) -> None:
     path.write_text('{"id": 3}\n')
     with pytest.raises(StorageError, match="chunk 0 of the index is not a chunk"):
         ChunkStore.open(path)[0]
+
+
+def test_metadata_of_lines_and_of_given_chunks(tmp_path: Path) -> None:
+    told: list[Metadata] = [
+        {"lang": "en"}, {}, {"lang": "de"}, {"lang": "en"}, {"metadata": "x", "y": 1}, {"y": "\""}
+    ]  # fmt: skip
+    text = 'It says "metadata": {"lang": "nl"}}'
+    chunks = [
+        Chunk(id=str(n), document="d", title="", text=text, metadata=metadata)
+        for n, metadata in enumerate(told)
+    ]
+    path = tmp_path / "chunks.jsonl"
+    with path.open("wb") as stream:
+        ChunkStore.of(chunks).write(stream)
+    store = ChunkStore.open(path).plus(chunks[:1])
+    assert list(store.metadata()) == [*told, {"lang": "en"}]
+    assert list(ChunkStore.open(path).metadata()) == [chunk.metadata for chunk in store[:-1]]
+    assert rows_where(store, {"lang": "en"}).tolist() == [0, 3, 6]
+    with pytest.raises(InputError, match="their metadata have lang, metadata, y"):
+        rows_where(store, {"lang": "nl"})
+
+
+def test_metadata_of_lines_written_with_other_spaces(tmp_path: Path) -> None:
+    line = '{"metadata":{"n":%d},"id":"a","document":"d","title":"","text":"x"}\n'
+    path = tmp_path / "chunks.jsonl"
+    path.write_text("".join(line % n for n in range(3)))
+    assert list(ChunkStore.open(path).metadata()) == [{"n": 0}, {"n": 1}, {"n": 2}]

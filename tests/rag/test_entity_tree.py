@@ -9,7 +9,8 @@ import pytest
 
 from wattune.errors import InputError, StorageError
 from wattune.rag.entity_names import tokens
-from wattune.rag.entity_tree import EntityTree, plural
+from wattune.rag.entity_tree import EntityTree
+from wattune.rag.entity_wording import plural
 from wattune.tasks.hierarchy import Entity, Role
 
 
@@ -79,7 +80,8 @@ def test_a_team_is_described_whole() -> None:
     assert passage.text == (
         "The Tug Team is a team in the Towage Unit of the Marine Division of the Quay Authority. "
         "Its Team Lead is Ada Lund. "
-        "The other teams of the Towage Unit are Night Tug Team and Line Team."
+        "The other teams of the Towage Unit are Night Tug Team and Line Team. "
+        "The Chief of the Towage Unit is Søren Ødegård. The Deputy of the Towage Unit is Bo Ek."
     )
     assert (passage.source, passage.document, passage.title) == ("tree", "hierarchy", "Tug Team")
     assert passage.score is None
@@ -132,8 +134,22 @@ def test_the_most_specific_comes_first_and_words_are_shared() -> None:
 
 def test_what_only_frames_another_takes_no_words_from_it() -> None:
     [team_text, root] = TREE.describe("Who leads the Tug Team of the Quay Authority?", 38 + 9)
-    assert team_text.text == TREE.describe("the Tug Team", 100)[0].text
+    assert team_text.text == TREE.describe("the Tug Team", 38)[0].text
     assert root.text == "The Quay Authority is the authority at the top."
+
+
+def test_who_leads_what_is_above_is_told_last_and_once() -> None:
+    top = Entity(
+        name="Port", level="Port", roles=(Role(role="Head", person="Eva Dahl"),), children=(TOWAGE,)
+    )
+    tree = EntityTree(top)
+    [night, line] = tree.describe("Who leads the unit of the Night Tug Team and the Line Team?", 99)
+    assert night.text.endswith("The Deputy of the Towage Unit is Bo Ek.")
+    assert "Chief" not in line.text  # it stands above
+    [team_text, unit] = tree.describe("Is the Tug Team in the Towage Unit?", 99)
+    assert "Chief" not in team_text.text  # it stands with the unit
+    assert unit.text.endswith("The Head of Port is Eva Dahl.")  # the top, being the parent
+    assert "Eva Dahl" not in night.text
 
 
 def test_what_does_not_fit_is_told_shorter() -> None:

@@ -97,6 +97,19 @@ def test_auto_goes_to_a_graph_when_it_grows(monkeypatch: pytest.MonkeyPatch) -> 
     assert (small.manifest.kind, len(small)) == ("flat", 400)
 
 
+@pytest.mark.parametrize("kind", ["ivf", "IVF2,SQ8"])
+def test_lists_that_were_outgrown_are_built_again(kind: str) -> None:
+    index = built(kind, 40)
+    lists = "IVF2,SQ8"
+    assert index.manifest.factory == lists  # 80 rows
+    index.add(chunks_of(range(100, 216)), cloud(232, seed=3))
+    assert index.manifest.factory == lists  # 312 rows are four times 78
+    index.add(chunks_of(range(300, 310)), cloud(20, seed=4))
+    # What was asked for by its factory string has the lists that it says, however many rows.
+    assert index.manifest.factory == ("IVF8,SQ8" if kind == "ivf" else lists)
+    assert nearest(index, cloud(20, seed=4)[:1]) == ["text 300 1"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 5, 300])
 def test_only_allowed_rows_are_found(

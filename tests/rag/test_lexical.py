@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from wattune.errors import InputError, StorageError
+from wattune.files import file_digest
+from wattune.rag import index_files
 from wattune.rag.lexical import FILES, LexicalIndex, words
 
 TEXTS = ["The boat leaves from Pier 4.", "The boat, the boat!", "A shop at Pier 5", "—"]
@@ -71,6 +74,27 @@ def test_a_changed_or_missing_file_is_refused(tmp_path: Path, name: str) -> None
         LexicalIndex.load(tmp_path)
     path.unlink()
     with pytest.raises(StorageError, match=f"{name}: there is no such file"):
+        LexicalIndex.load(tmp_path)
+
+
+def test_a_large_folder_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    LexicalIndex.build(TEXTS).save(tmp_path)
+    for path in tmp_path.iterdir():
+        os.utime(path, ns=(10**18, 10**18))  # long ago
+    hashed: list[Path] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path)
+        return file_digest(path)
+
+    monkeypatch.setattr(index_files, "file_digest", counted)
+    monkeypatch.setattr(index_files, "HASHED_ANEW", 0)
+    LexicalIndex.load(tmp_path)
+    LexicalIndex.load(tmp_path)
+    assert len(hashed) == len(FILES)
+    path = tmp_path / FILES["vocab_name"]
+    path.write_bytes(path.read_bytes()[:-1] + b" ")
+    with pytest.raises(StorageError, match=r"SHA-256 differs from lexical\.json"):
         LexicalIndex.load(tmp_path)
 
 

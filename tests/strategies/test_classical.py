@@ -11,6 +11,7 @@ import pytest
 from wattune.answering.pool import Pool
 from wattune.answering.responses import ResponseCache
 from wattune.answering.session import Session
+from wattune.context_sources import ShotsSource
 from wattune.errors import CannotRun
 from wattune.files import folder_bytes
 from wattune.job import Job, fingerprints
@@ -18,7 +19,7 @@ from wattune.prompt_check import prompt_of
 from wattune.runner import Runner
 from wattune.strategies import RAG, LoRA, Prompt, SelfConsistency, Strategy
 from wattune.strategies.classical import Classical
-from wattune.system import BARE, ClassicalSystem, ShotsSource, parse_system, with_weights
+from wattune.system import BARE, ClassicalSystem, parse_system, with_weights
 
 
 def job(task: Any, system: Any, *steps: Strategy, **changes: Any) -> Job:

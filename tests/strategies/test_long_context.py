@@ -11,14 +11,17 @@ import pytest
 
 from wattune import RAG, LongContext, Prompt, load_system
 from wattune.answering.session import Session
+from wattune.answering.window import pasted
 from wattune.ask import ask_all, show_asked
+from wattune.context_sources import DocumentsSource
 from wattune.endpoint_ref import EndpointRef
 from wattune.errors import CannotRun, RecipeError
 from wattune.job import Job
 from wattune.models.batching import shared_prefix
+from wattune.prompt import fenced
 from wattune.recipe_file import load_recipe
 from wattune.strategies.long_context import RESERVE_TOKENS
-from wattune.system import Decoding, DocumentsSource, EndpointSystem
+from wattune.system import Decoding, EndpointSystem
 
 PAGES = ["crews", "fares", "jetties", "shore/desk", "shore/shop", "storms"]
 
@@ -55,7 +58,7 @@ def test_all_documents_stand_before_the_question_and_are_read_once(
     }  # fmt: skip
     session = Session(system, runner.pool)
     rendered = session.render(ferry.test)
-    pages = "\n\n".join(f"[{n}] {page.text}" for n, page in enumerate(ferry.documents, start=1))
+    pages = fenced(pasted(ferry.documents), "tags")
     for example, one in zip(ferry.test, rendered, strict=True):
         assert [m["role"] for m in one.messages[1:]] == ["user", "assistant"] * 2 + ["user"]
         assert one.messages[-1]["content"] == f"{pages}\n\nQuestion: {example.question}"
@@ -140,7 +143,7 @@ def test_room_is_left_for_what_is_retrieved(
     runner: Any, ferry: Any, base: Any, embedder: str
 ) -> None:
     rag = RAG(k=3, chunk_tokens=40, overlap_tokens=4, embedder=embedder)
-    tight = windowed(base, context_tokens=600)
+    tight = windowed(base, context_tokens=700)
     system, details = prepared(runner, ferry, tight, rag, LongContext())
     _, alone = prepared(runner, ferry, tight, LongContext())
     assert details["documents"] < alone["documents"]
@@ -169,7 +172,7 @@ def test_an_endpoint_needs_to_be_told_how_much(runner: Any, ferry: Any) -> None:
         system, details = prepared(runner, ferry, remote, LongContext(max_tokens=bound))
         assert (details["documents"], details["tokens"]) == (taken, sum(estimates[:taken]))
     (rendered,) = Session(system, runner.pool).render(ferry.test[:1])
-    assert rendered.messages[-1]["content"].startswith("[1] # Crews")
+    assert rendered.messages[-1]["content"].startswith("<passage 1>\n# Crews")
 
 
 def test_a_task_without_documents_cannot_run(runner: Any, ferry: Any, base: Any) -> None:

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from wattune import RAG
 from wattune.answering.answer import Answer
 from wattune.answering.session import Session
+from wattune.context_sources import IndexSource
 from wattune.errors import InputError, ModelError
 from wattune.job import Job
 from wattune.models.reranker import Reranker
-from wattune.prompt import Passage
+from wattune.prompt import Passage, fenced
 from wattune.scoring import score_answers
 from wattune.search import Search
 from wattune.stages import StageRef
-from wattune.system import IndexSource
 
 
 @pytest.fixture
@@ -147,9 +147,9 @@ def test_the_best_last_stands_next_to_the_question(
     last, _ = prepared(runner, ferry, base, changed(rag, order="best_last"))
     (one,), (two,) = first.render([ferry.test[0]]), last.render([ferry.test[0]])
     assert one.passages == two.passages  # scored and left out by their rank
-    best, second = (passage.text for passage in one.passages)
-    assert one.messages[-1]["content"].startswith(f"[1] {best}\n\n[2] {second}\n\n")
-    assert two.messages[-1]["content"].startswith(f"[1] {second}\n\n[2] {best}\n\n")
+    best, second = one.passages
+    for asked, shown in ((one, [best, second]), (two, [second, best])):
+        assert asked.messages[-1]["content"].startswith(f"{fenced(shown, 'tags')}\n\n")
 
 
 def test_a_reranker_scores_is_metered_and_charged(

@@ -12,6 +12,7 @@ from wattune import RAG, TreeRAG
 from wattune.answering.session import Session
 from wattune.errors import CannotRun
 from wattune.job import Job
+from wattune.prompt import fenced
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_the_nearest_chunks_stand_in_the_prompt_and_are_cited(
     assert answer.passages[0].source == "index"
     assert answer.passages[0].score == pytest.approx(1, abs=1e-3)
     asked = rendered.messages[-1]["content"]
-    assert asked.startswith(f"[1] {rendered.passages[0].text}\n\n[2] ")
+    assert asked.startswith(f"{fenced(rendered.passages, 'tags')}\n\nQuestion: ")
     assert asked.endswith(ferry.test[0].question)
     assert bill.details["chunks"] >= len(ferry.documents)
     assert bill.artefact_bytes > 0

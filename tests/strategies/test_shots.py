@@ -12,6 +12,7 @@ import pytest
 
 from wattune import RAG, Prompt
 from wattune.answering.session import Session
+from wattune.context_sources import NearestShots
 from wattune.errors import CannotRun
 from wattune.job import Job, fingerprints, jobs_of
 from wattune.prompt import Shot, ordered
@@ -23,7 +24,6 @@ from wattune.strategies.shots import (
     farthest_first,
     training_choices,
 )
-from wattune.system import NearestShots
 from wattune.tasks.task import Example
 
 
@@ -148,7 +148,7 @@ def test_nearest_shots_stand_after_those_of_every_prompt_and_with_passages(
     users = [m["content"] for m in asked.messages if m["role"] == "user"]
     assert len(users) == 4
     assert users[0] == ferry.train[0].question
-    assert users[-1].startswith(f"[1] {asked.passages[0].text}")
+    assert users[-1].startswith(f"<passage 1>\n{asked.passages[0].text}")
 
 
 def test_one_index_serves_any_number_and_order_and_its_embedder_is_charged(

@@ -13,6 +13,7 @@ from wattune import RAG, FullFineTuning, LoRA, Prompt, TreeRAG
 from wattune.answering.session import Session
 from wattune.builder import Builder, _inputs
 from wattune.errors import CannotRun
+from wattune.fold import Fold
 from wattune.job import Job
 from wattune.strategies.tuning import Tuning
 from wattune.values import digest
@@ -96,7 +97,7 @@ def test_lora_serves_t_rag_too_and_is_billed_to_both(
 def test_training_examples_are_asked_as_the_incoming_system_would_ask(
     runner: Any, small: Any, base: Any
 ) -> None:
-    context = runner.builder._context(job(small, base), [])
+    context = runner.builder._context(Fold(job(small, base)))
     system = runner.builder.prepare(
         job(small, base, Prompt(instruction="Be brief.", question="Q: {question}"))
     )[0]

@@ -235,3 +235,31 @@ def test_documents_without_metadata_keep_their_digests() -> None:
 def test_a_title_of_megabytes_ends_in_time(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# " + " " * 2_000_000 + "x\n\n# Title " + "#" * 500)
     assert read(tmp_path)[0]["a"].title == "Title"
+
+
+def test_a_deleted_document_that_is_still_evidence_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "task.yaml").write_text("name: x\ntest: t.jsonl\ndocuments: pages\n")
+    (tmp_path / "t.jsonl").write_text(
+        '{"question": "Who?", "answers": "Ada", "evidence": "crew.md"}\n'
+        '{"question": "Where?", "answers": "Quay", "evidence": ["quay.md", "crew"]}\n'
+    )
+    (tmp_path / "pages").mkdir()
+    for name in ("crew", "quay"):
+        (tmp_path / "pages" / f"{name}.md").write_text(f"# {name}\n")
+    assert load_folder(tmp_path).test[1].evidence == ("quay", "crew")
+    (tmp_path / "pages" / "quay.md").unlink()
+    with pytest.raises(TaskError, match=r't\.jsonl:2: evidence "quay" is no document of the task'):
+        load_folder(tmp_path)
+    (tmp_path / "pages" / "crew.md").unlink()
+    with pytest.raises(TaskError, match=r"pages: no document with text among 0; put .* files the"):
+        load_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["page.md", "page.html", "rows.jsonl"])
+def test_a_line_of_megabytes_is_read(tmp_path: Path, name: str) -> None:
+    line = "word and more " * 200_000
+    text = json.dumps({"id": "rows", "text": line}) if name == "rows.jsonl" else line
+    (tmp_path / name).write_text(text)
+    found, _ = read(tmp_path)
+    (document,) = found.values()
+    assert document.text == line.strip()
