@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from .context_sources import Source
 from .endpoint_ref import EndpointRef
 from .errors import CannotRun
-from .prompt import PromptTemplate, Shot, ShotOrder
-from .search import Search
+from .prompt import PromptTemplate, Shot
 from .stages import StageRef
 from .values import Value, digest
 
@@ -67,73 +67,6 @@ class Decoding(Value):
         if len(set(self.choices)) < len(self.choices):
             raise ValueError("each of choices once")
         return self
-
-
-class ShotsSource(Value):
-    """Worked examples that stand in every prompt."""
-
-    type: Literal["shots"] = "shots"
-    shots: tuple[Shot, ...]
-
-
-class NearestShots(Value):
-    """The `k` training examples whose questions are nearest to the one that is asked.
-
-    Before `order` changes it, the nearest stands last, next to the question.
-    """
-
-    type: Literal["nearest_shots"] = "nearest_shots"
-    stage: StageRef
-    embedder: str
-    k: int
-    order: ShotOrder = "chosen"
-
-
-class DocumentsSource(Value):
-    """Whole documents, the same in every prompt."""
-
-    type: Literal["documents"] = "documents"
-    stage: StageRef
-
-
-class IndexSource(Value):
-    """The `k` best chunks of an index of the documents, as `search` finds them.
-
-    `embedder` is None where no vectors are searched. The retriever `oracle` looks only into the
-    documents of the question's own evidence: the upper bound of any retriever.
-    """
-
-    type: Literal["index"] = "index"
-    stage: StageRef
-    embedder: str | None
-    k: int
-    retriever: Literal["index", "oracle"] = "index"
-    search: Search = Search()
-
-    @model_validator(mode="after")
-    def _has_vectors(self) -> Self:
-        if (self.embedder is None) != (self.search.by == "lexical"):
-            raise ValueError(
-                f"embedder is {self.embedder} and search {self.search.by}: lexical search has no "
-                "embedder, and the others need one"
-            )
-        return self
-
-
-class TreeSource(Value):
-    """Sentences about the entities named in the question, or nearly so from the similarity `fuzzy`
-    on (None: only by their names)."""
-
-    type: Literal["tree"] = "tree"
-    stage: StageRef
-    max_words: int
-    fuzzy: float | None = None
-
-
-Source = Annotated[
-    ShotsSource | NearestShots | DocumentsSource | IndexSource | TreeSource,
-    Field(discriminator="type"),
-]
 
 
 class _Answering(Value):
@@ -259,7 +192,9 @@ _SYSTEM: TypeAdapter[LocalSystem | EndpointSystem | ClassicalSystem] = TypeAdapt
 
 
 def parse_system(plain: dict[str, Any]) -> LocalSystem | EndpointSystem | ClassicalSystem:
-    """The System that a record holds as plain JSON."""
+    """The System that a record holds as plain JSON; one from before there were fences has none."""
+    if "prompt" in plain:
+        plain = {**plain, "prompt": {"fence": "none", **plain["prompt"]}}
     return _SYSTEM.validate_python(plain)
 
 

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, overload
 from pydantic import ValidationError
 
 from ..errors import StorageError
+from ..tasks.task import Metadata
 from .chunking import Chunk
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+MOST_ENDS = 10_000
+"""Ends of lines remembered while metadata are read."""
 
 
 class ChunkStore(Sequence[Chunk]):
@@ -81,6 +86,25 @@ class ChunkStore(Sequence[Chunk]):
         """Each chunk as plain data, in order, without the cost of making values of lines."""
         for place in self._places.tolist():
             yield self._given[-1 - place].plain() if place < 0 else json.loads(self._line(place))
+
+    def metadata(self) -> Iterator[Metadata]:
+        """The metadata of each chunk, in order. Lines that end alike are parsed once, which is
+        most of them: a document's chunks share what is told of it."""
+        ends: dict[bytes, Metadata] = {}
+        for place in self._places.tolist():
+            if place < 0:
+                yield self._given[-1 - place].metadata
+                continue
+            line = self._line(place)
+            # The last key of a line as it is written; within a text its quotes would be escaped.
+            end = line.partition(b'"metadata": ')[2]
+            found = ends.get(end) if end else None
+            if found is None:
+                found = json.loads(line).get("metadata", {}) if b'"metadata"' in line else {}
+                if len(ends) >= MOST_ENDS:  # each page of a PDF has an end of its own
+                    ends.clear()
+                ends[end] = found
+            yield found
 
     def without(self, rows: NDArray[np.int64]) -> ChunkStore:
         """The store without some rows; those after them move up."""

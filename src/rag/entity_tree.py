@@ -20,6 +20,16 @@ from ..prompt import Passage
 from ..tasks.hierarchy import Entity
 from ..values import Value
 from .entity_names import EntityMatch, EntityNames
+from .entity_wording import (
+    and_list,
+    called,
+    capital,
+    noun_of,
+    number_of,
+    plural,
+    says_level,
+    with_article,
+)
 
 DOCUMENT = "hierarchy"
 """The document id of every passage of a tree."""
@@ -86,9 +96,10 @@ class EntityTree:
         ]
         sharing = kept.count(0)
         passages: list[tuple[int, Passage]] = []
+        led = {id(match.entity) for match in matches}
         left = max_words
         for number, match in enumerate(matches):
-            sentences = self._sentences(match, max_words)
+            sentences = self._sentences(match, max_words, led)
             reserve = sum(kept[number + 1 :])
             share = max(0, left - reserve) // max(1, sharing - number)
             text = _fit(sentences, share) or _fit(sentences[:1], left)
@@ -100,53 +111,57 @@ class EntityTree:
                 passages.append((len(match.above), passage))
         return [passage for _, passage in sorted(passages, key=lambda found: -found[0])]
 
-    def _sentences(self, match: EntityMatch, most: int) -> list[list[str]]:
+    def _sentences(self, match: EntityMatch, most: int, led: set[int]) -> list[list[str]]:
         """What is known of an entity, the most telling first, each from the full to the short form.
 
-        Lists of more than `most` names are not written out: they would not fit.
+        Lists of more than `most` names are not written out: they would not fit. `led` are the
+        entities whose roles are told elsewhere; those whose roles are told here join them.
         """
         entity, above = match.entity, match.above
         told: list[list[str]] = [_place(match)]
         if match.via == "person":
             held = [role.role for role in entity.roles if role.person == match.named]
-            is_held = f"{match.named} is {_and(f'the {role}' for role in held)} of {_of(entity)}."
+            is_held = (
+                f"{match.named} is {and_list(f'the {role}' for role in held)} of {called(entity)}."
+            )
             told.insert(0, [f"{_unsure(match)}{is_held}"])
-        people: dict[str, list[str]] = {}
-        for role in entity.roles:
-            people.setdefault(role.role, []).append(role.person)
-        for role_name, persons in people.items():
-            is_are = f"{role_name} is" if len(persons) == 1 else f"{plural(role_name)} are"
-            told.append([f"Its {is_are} {_and(persons)}."])
+        told += _roles(entity)
         direct = self._children(entity)
         for level, names in direct.items():
-            counted = f"It has {_count(len(names), level)}"
-            listed = [f"{counted}: {_and(names)}."] if len(names) <= most else []
+            counted = f"It has {number_of(len(names), level)}"
+            listed = [f"{counted}: {and_list(names)}."] if len(names) <= most else []
             told.append([*listed, f"{counted}."])
         deeper = [
-            _count(number, level)
+            number_of(number, level)
             for level, number in self._all_below(entity).items()
             if number > len(direct.get(level, ()))
         ]
         if deeper:
-            told.append([f"It has {_and(deeper)} in all."])
+            told.append([f"It has {and_list(deeper)} in all."])
         if above:
             told += self._siblings(entity, above[-1], most)
+        # Last, where there is room: who leads the unit that it belongs to. The top is left out
+        # unless it is the parent: all belong to it.
+        for one in reversed(above[1:] or above):
+            if id(one) not in led:
+                led.add(id(one))
+                told += _roles(one, of=called(one))
         return told
 
     def _siblings(self, entity: Entity, parent: Entity, most: int) -> list[list[str]]:
         alike = self._children(parent)[entity.level]
-        level = _level(entity.level) or "part"
+        level = noun_of(entity.level) or "part"
         number = len(alike) - 1
         if not number:
             return []
         if number == 1:
             other = next(name for name in alike if name != entity.name)
-            return [[f"The other {level} of {_of(parent)} is {other}."]]
-        counted = f"{_capital(_of(parent))} has {number} other {plural(level)}."
+            return [[f"The other {level} of {called(parent)} is {other}."]]
+        counted = f"{capital(called(parent))} has {number} other {plural(level)}."
         if number > most:
             return [[counted]]
-        others = _and(name for name in alike if name != entity.name)
-        return [[f"The other {plural(level)} of {_of(parent)} are {others}.", counted]]
+        others = and_list(name for name in alike if name != entity.name)
+        return [[f"The other {plural(level)} of {called(parent)} are {others}.", counted]]
 
     def _children(self, entity: Entity) -> dict[str, list[str]]:
         """The names directly under an entity, by level."""
@@ -180,6 +195,19 @@ def _fit(sentences: Sequence[Sequence[str]], budget: int) -> str:
     return " ".join(chosen)
 
 
+def _roles(entity: Entity, of: str = "") -> list[list[str]]:
+    """A sentence for each role of an entity, told as "its", or as that `of` the entity."""
+    people: dict[str, list[str]] = {}
+    for role in entity.roles:
+        people.setdefault(role.role, []).append(role.person)
+    told: list[list[str]] = []
+    for name, persons in people.items():
+        held, verb = (name, "is") if len(persons) == 1 else (plural(name), "are")
+        subject = f"The {held} of {of}" if of else f"Its {held}"
+        told.append([f"{subject} {verb} {and_list(persons)}."])
+    return told
+
+
 def _words(text: str) -> int:
     return len(text.split())
 
@@ -187,19 +215,19 @@ def _words(text: str) -> int:
 def _place(match: EntityMatch) -> list[str]:
     """The path sentence: whole, without other names, then with the parent alone."""
     entity, above = match.entity, match.above
-    subject = _capital(_of(entity)) if _says_level(entity) else entity.name
-    also = f", also called {_and(entity.aliases, 'or')}," if entity.aliases else ""
-    level = _level(entity.level)
+    subject = capital(called(entity)) if says_level(entity) else entity.name
+    also = f", also called {and_list(entity.aliases, 'or')}," if entity.aliases else ""
+    level = noun_of(entity.level)
     unsure = "" if match.via == "person" else _unsure(match)
     if not above:
         says = f"is the {level} at the top" if level else "stands at the top"
         return [f"{unsure}{subject}{also} {says}.", f"{unsure}{subject} {says}."]
-    belongs = f"is {_a(level)} in" if level else "belongs to"
-    whole = " of ".join(_of(one) for one in reversed(above))
+    belongs = f"is {with_article(level)} in" if level else "belongs to"
+    whole = " of ".join(called(one) for one in reversed(above))
     return [
         f"{unsure}{subject}{also} {belongs} {whole}.",
         f"{unsure}{subject} {belongs} {whole}.",
-        f"{unsure}{subject} {belongs} {_of(above[-1])}.",
+        f"{unsure}{subject} {belongs} {called(above[-1])}.",
     ]
 
 
@@ -211,28 +239,8 @@ def _unsure(match: EntityMatch) -> str:
     name = f'"{match.written or match.named}" can mean'
     if match.meant > len(match.others) + 1:
         return f"{said}{name} any of {match.meant}, of which {match.entity.name} is one. "
-    others = _and(match.others, "or")
+    others = and_list(match.others, "or")
     return f"{said}{name} {match.entity.name}, described here, or {others}. "
-
-
-def _of(entity: Entity) -> str:
-    """An entity within a sentence: the Towage Unit, the division Operations, Europe."""
-    words = entity.name.split()
-    if words[:1] in (["the"], ["The"]):
-        return " ".join(["the", *words[1:]])
-    if not entity.level:
-        return entity.name
-    if words[0].casefold() == entity.level.casefold() and words[1:2] != ["of"]:
-        return entity.name  # Pier 4 has no article
-    return (
-        f"the {entity.name}" if _says_level(entity) else f"the {_level(entity.level)} {entity.name}"
-    )
-
-
-def _says_level(entity: Entity) -> bool:
-    """Whether the name holds its level, as in Towage Unit."""
-    words = entity.name.casefold().split()
-    return any(word in words for word in entity.level.casefold().split())
 
 
 def _by_level(entities: Iterable[Entity]) -> dict[str, list[str]]:
@@ -240,39 +248,3 @@ def _by_level(entities: Iterable[Entity]) -> dict[str, list[str]]:
     for entity in entities:
         found.setdefault(entity.level, []).append(entity.name)
     return found
-
-
-def _level(level: str) -> str:
-    """A level as a common noun; SIG stays SIG."""
-    return " ".join(word.lower() if word.istitle() else word for word in level.split())
-
-
-def _count(number: int, level: str) -> str:
-    word = _level(level) or "part"
-    return f"{number} {word if number == 1 else plural(word)}"
-
-
-def plural(noun: str) -> str:
-    """The regular English plural: teams, agencies, branches, Heads of Unit."""
-    head, of, tail = noun.partition(" of ")
-    if head.endswith("y") and head[-2:-1].lower() not in ("a", "e", "i", "o", "u"):
-        head = f"{head[:-1]}ies"
-    elif head.endswith(("s", "x", "z", "ch", "sh")):
-        head = f"{head}es"
-    else:
-        head = f"{head}s"
-    return f"{head}{of}{tail}"
-
-
-def _a(noun: str) -> str:
-    return f"an {noun}" if noun[:1].lower() in "aeio" else f"a {noun}"
-
-
-def _and(items: Iterable[str], word: str = "and") -> str:
-    """A, B and C."""
-    *first, last = list(items)
-    return f"{', '.join(first)} {word} {last}" if first else last
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

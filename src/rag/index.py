@@ -144,15 +144,19 @@ class VectorIndex:
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         import numpy as np
 
-        params = kinds.parameters(self._index, self._selector(allowed))
+        # FAISS keeps the rows in their order here, so its table of ids is passed by: it wakes all
+        # threads to go through the few hits of a question.
+        flat, params = kinds.library().downcast_index(self._index.index), None
+        if allowed is not None:
+            params = kinds.parameters(flat, kinds.selector(allowed, len(self)))
         most = len(self) if allowed is None else len(allowed)
         reach = min(most, k + 8)
         while True:
-            scores, ids = self._index.search(questions, reach, params=params)
+            scores, rows = flat.search(questions, reach, params=params)
             scores = np.round(scores, DECIMALS)
             # Where a tie goes on past what was fetched, its first by id may not be among it.
             if reach == most or bool((scores[:, -1] < scores[:, k - 1]).all()):
-                return scores, np.searchsorted(self._ids, ids)
+                return scores, rows
             reach = min(most, reach * 4)
 
     def _near(
@@ -252,10 +256,12 @@ class VectorIndex:
         self.manifest = self.manifest.model_copy(
             update={"chunks": len(self), "documents": len(table), "sha256": {}, "bytes": {}}
         )
-        outgrown = self.manifest.asked == "auto" and self.manifest.kind == "flat"
-        if self._index.ntotal - len(self) > MOST_DEAD * self._index.ntotal or (
-            outgrown and len(self) > kinds.EXACT_MOST
-        ):
+        outgrown = False
+        if self.manifest.kind == "ivf":
+            outgrown = kinds.outgrown(self._index, len(self))
+        elif self.manifest.asked == "auto" and self.manifest.kind == "flat":
+            outgrown = len(self) > kinds.EXACT_MOST
+        if outgrown or self._index.ntotal - len(self) > MOST_DEAD * self._index.ntotal:
             self._build_again()
 
     def _build_again(self) -> None:
@@ -280,16 +286,12 @@ class VectorIndex:
 
     def _selector(self, allowed: NDArray[np.int64] | None) -> Any:
         """FAISS's selector of some rows, or of those that were not removed; None: no need."""
-        faiss = kinds.library()
-        import numpy as np
-
         if allowed is None and self._index.ntotal == len(self):
             return None
         if allowed is None and self._alive is not None:
             return self._alive
-        mask = np.zeros(int(self._ids[-1]) + 1, dtype=bool)
-        mask[self._ids if allowed is None else self._ids[allowed]] = True
-        selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+        ids = self._ids if allowed is None else self._ids[allowed]
+        selector = kinds.selector(ids, int(self._ids[-1]) + 1)
         if allowed is None:
             self._alive = selector
         return selector

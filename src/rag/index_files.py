@@ -7,8 +7,9 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
@@ -104,7 +105,8 @@ def read_index(
     import numpy as np
 
     manifest = _read_manifest(folder, wanted)
-    _check_files(folder, manifest)
+    names = (INDEX_FILE, CHUNKS_FILE, *([ROWS_FILE] if manifest.format > 1 else []))
+    check_files(folder, MANIFEST_FILE, names, manifest.sha256, manifest.bytes)
     try:
         index = faiss.read_index(str(folder / INDEX_FILE), faiss.IO_FLAG_MMAP_IFC)
         if manifest.format == 1:
@@ -151,8 +153,14 @@ def _read_manifest(folder: Path, wanted: Mapping[str, object]) -> IndexManifest:
     return manifest
 
 
-def _check_files(folder: Path, manifest: IndexManifest) -> None:
-    """Compare the files of an index with its manifest.
+def check_files(
+    folder: Path,
+    manifest_file: str,
+    names: Collection[str],
+    sha256: Mapping[str, str],
+    sizes: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Compare the files `names` of an index with the digests and the sizes in its manifest.
 
     Digests of a large folder are computed when it is first opened on this machine; afterwards its
     files count as the same while their sizes, times of change and inodes are. What was verified is
@@ -160,7 +168,6 @@ def _check_files(folder: Path, manifest: IndexManifest) -> None:
 
     Raises `StorageError` naming the file that is missing or not as it was written.
     """
-    names = [INDEX_FILE, CHUNKS_FILE, *([ROWS_FILE] if manifest.format > 1 else [])]
     facts: dict[str, list[object]] = {}
     size = 0
     now = time.time()
@@ -170,23 +177,24 @@ def _check_files(folder: Path, manifest: IndexManifest) -> None:
         if not path.is_file():
             raise StorageError(f"{path}: there is no such file; build the index again")
         stat = path.stat()
-        written = manifest.bytes.get(name, stat.st_size)
+        written = sizes.get(name, stat.st_size)
         if stat.st_size != written:
             raise StorageError(
                 f"{path}: the file is not the one that was written ({stat.st_size:,} bytes, and "
-                f"{MANIFEST_FILE} says {written:,}); build the index again"
+                f"{manifest_file} says {written:,}); build the index again"
             )
-        facts[name] = [stat.st_size, stat.st_mtime_ns, stat.st_ino, manifest.sha256.get(name)]
+        facts[name] = [stat.st_size, stat.st_mtime_ns, stat.st_ino, sha256.get(name)]
         size += stat.st_size
         settled = settled and now - stat.st_mtime > SETTLED_S
-    record = cache_folder() / VERIFIED_FOLDER / f"{digest(str(folder.resolve()))}.json"
+    of = digest([str(folder.resolve()), manifest_file])
+    record = cache_folder() / VERIFIED_FOLDER / f"{of}.json"
     if size > HASHED_ANEW and _recorded(record) == facts:
         return
     for name in names:
-        if file_digest(folder / name) != manifest.sha256.get(name):
+        if file_digest(folder / name) != sha256.get(name):
             raise StorageError(
                 f"{folder / name}: the file is not the one that was written (its SHA-256 differs "
-                f"from {MANIFEST_FILE}); build the index again"
+                f"from {manifest_file}); build the index again"
             )
     if size > HASHED_ANEW and settled:
         with contextlib.suppress(StorageError, OSError):  # hashed again next time

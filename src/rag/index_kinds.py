@@ -24,8 +24,8 @@ LINKS = 32
 """Of a node of the graph (M). FAISS's guidelines: 4 to 64, more being better and larger."""
 EF_CONSTRUCTION = 80
 EF_SEARCH = 256
-"""Candidates of the walk. Of a million windows of real text (256 dimensions, one core) recall@10 was
-.88 with 64, .93 with 128 and .97 with 256, in 0.2, 0.4 and 0.8 ms."""
+"""Candidates of the walk. Of a million windows of real text (256 dimensions, one core) recall@10
+was .88 with 64, .93 with 128 and .97 with 256, in 0.2, 0.4 and 0.8 ms."""
 TRAINED_ON = 64
 """Rows a list that k-means looks at; FAISS warns below 39 and takes no more than 256."""
 FEWEST_A_LIST = 39
@@ -78,6 +78,12 @@ def lists(rows: int) -> int:
     to 16 times), as long as each can be trained on `FEWEST_A_LIST`."""
     wanted = 2 ** round(math.log2(4 * math.sqrt(rows)))
     return int(max(1, min(wanted, rows // FEWEST_A_LIST)))
+
+
+def outgrown(index: Any, rows: int) -> bool:
+    """Whether `rows` are more than 4 times those that the lists of `index` are many enough for."""
+    count = int(inverted_lists(index).nlist)
+    return rows > 4 * max((count / 4) ** 2, FEWEST_A_LIST * count)
 
 
 def filled(asked: str, vectors: NDArray[np.float32]) -> tuple[Any, IndexPlan]:
@@ -171,6 +177,15 @@ def inverted_lists(index: Any) -> Any:
     faiss = library()
 
     return faiss.try_extract_index_ivf(index)
+
+
+def selector(ids: NDArray[np.int64], size: int) -> Any:
+    """FAISS's selector of some of the ids below `size`."""
+    import numpy as np
+
+    mask = np.zeros(size, dtype=bool)
+    mask[ids] = True
+    return library().IDSelectorBitmap(np.packbits(mask, bitorder="little"))
 
 
 def parameters(index: Any, selector: Any, effort: float = 1.0) -> Any:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from ..errors import InputError, StorageError
 from ..files import file_digest, read_text, storage, write_json
 from ..values import Value
-from .index_files import CHUNKS_FILE
+from .index_files import CHUNKS_FILE, check_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,14 +122,8 @@ class LexicalIndex:
         except ValidationError as error:
             reason = "not the manifest of a lexical index; build it again"
             raise StorageError(f"{path}: {reason}") from error
-        for name in {*FILES.values(), *manifest.sha256}:
-            if not (folder / name).is_file():
-                raise StorageError(f"{folder / name}: there is no such file; build the index again")
-            if file_digest(folder / name) != manifest.sha256.get(name):
-                raise StorageError(
-                    f"{folder / name}: the file is not the one that was written (its SHA-256 "
-                    f"differs from {MANIFEST_FILE}); build the index again"
-                )
+        names = sorted({*FILES.values(), *manifest.sha256})
+        check_files(folder, MANIFEST_FILE, names, manifest.sha256)
         bm25 = bm25s.BM25.load(folder, mmap=True, show_progress=False, **FILES)
         return cls(bm25)
 

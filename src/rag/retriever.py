@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..prompt import Passage
 from ..search import Search
+from ..tasks.task import Metadata
+from .chunk_store import ChunkStore
 from .chunking import Chunk
 from .diversity import marginal_relevance
 from .expansion import expanded
@@ -67,15 +69,22 @@ class Retriever:
         Raises `InputError` for k < 1, vectors that do not fit the index, or a document in `within`
         that the index does not hold.
         """
+        hits = self.ranked(questions, k, within)
+        return [self.passages(self._good(self._diverse(one, k))) for one in hits]
+
+    def ranked(
+        self, questions: Sequence[str], k: int, within: Sequence[Sequence[str]] | None = None
+    ) -> list[Hits]:
+        """The `k` best rows of each question with their scores, or all that were looked at, before
+        any is left out for being like another or not good enough; else as `retrieve`."""
         if k < 1:
             raise InputError(f"k is {k}; at least 1 passage must be asked for")
-        found: list[list[Passage]] = []
+        found: list[Hits] = []
         for start in range(0, len(questions), BATCH):
             batch = list(questions[start : start + BATCH])
             documents = None if within is None else within[start : start + BATCH]
             candidates = self._candidates(batch, k, documents)
-            hits = self._reranked(batch, candidates) if self._judge else candidates
-            found.extend(self._passages(self._good(self._diverse(one, k))) for one in hits)
+            found += self._reranked(batch, candidates) if self._judge else candidates
         return found
 
     def _candidates(
@@ -153,7 +162,8 @@ class Retriever:
         least = self.search.threshold
         return hits if least is None else [hit for hit in hits if hit[1] >= least]
 
-    def _passages(self, hits: Hits) -> list[Passage]:
+    def passages(self, hits: Hits) -> list[Passage]:
+        """What a prompt shows of the rows that were found, in their order."""
         if self.search.expand == "none":
             texts = [(self.chunks[row], score, self.chunks[row].text) for row, score in hits]
         else:
@@ -167,6 +177,7 @@ class Retriever:
                 title=chunk.title,
                 score=score,
                 source="index",
+                metadata=chunk.metadata,
             )
             for chunk, score, text in texts
         ]
@@ -202,13 +213,19 @@ def rows_where(chunks: Sequence[Chunk], where: Mapping[str, Any]) -> Rows:
     import numpy as np
 
     wanted = {key: one if isinstance(one, list) else [one] for key, one in where.items()}
+
+    def told() -> Iterator[Metadata]:
+        if isinstance(chunks, ChunkStore):
+            return chunks.metadata()
+        return (chunk.metadata for chunk in chunks)
+
     rows = [
         row
-        for row, chunk in enumerate(chunks)
-        if all(chunk.metadata.get(key) in values for key, values in wanted.items())
+        for row, metadata in enumerate(told())
+        if all(metadata.get(key) in values for key, values in wanted.items())
     ]
     if not rows:
-        known = sorted({key for chunk in chunks for key in chunk.metadata})
+        known = sorted({key for metadata in told() for key in metadata})
         raise InputError(
             f"where is {dict(where)} and no document is like that; their metadata have "
             f"{', '.join(known) or 'nothing'}"
