@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..models.embedder import Embedder
+    from ..models.langchain_store import LangchainStore
     from ..models.reranker import Reranker
 
 
@@ -88,6 +89,7 @@ class Pool:
         self._model: tuple[str, Opened] | None = None
         self._embedders: dict[str, Embedder] = {}
         self._rerankers: dict[str, Reranker] = {}
+        self._stores: dict[str, LangchainStore] = {}
         self.accounts: list[Booked] = []
         self._warm = False
 
@@ -203,6 +205,18 @@ class Pool:
             self.loads[name] = phase.result
         return self._rerankers[name]
 
+    def store(self, name: str) -> LangchainStore:
+        """A LangChain store by its factory's name, opened once; metered and booked as above."""
+        if name not in self._stores:
+            from ..models.langchain_store import LangchainStore, import_store
+
+            import_store(name)
+            with self.meter.phase("load") as phase:
+                self._stores[name] = LangchainStore(name)
+            self.accounts.append(self._stores[name].account)
+            self.loads[name] = phase.result
+        return self._stores[name]
+
     def mark(self) -> Mark:
         """How much work was done until now, for `work_since`."""
         tallies = tuple(account.tally for account in self.accounts)
@@ -257,10 +271,12 @@ class Pool:
         if isinstance(system, LocalSystem) and system.adapters:
             keys.append(_worn_key(system))
         for source in system.sources:
-            if source.type in ("index", "nearest_shots") and source.embedder is not None:
+            if source.type in ("index", "nearest_shots", "summary") and source.embedder is not None:
                 keys.append(source.embedder)
             if source.type == "index" and source.search.reranker is not None:
                 keys.append(source.search.reranker)
+            if source.type == "langchain":
+                keys += [source.factory, source.filling]
         return [key for key in dict.fromkeys(keys) if key in self.loads]
 
     def close(self) -> None:
@@ -268,6 +284,7 @@ class Pool:
         self.drop_model()
         self._embedders.clear()
         self._rerankers.clear()
+        self._stores.clear()
         for cache in (self.responses, self.vectors):
             if cache is not None:
                 cache.close()

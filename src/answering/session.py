@@ -40,6 +40,7 @@ from .window import Bound
 
 if TYPE_CHECKING:
     from ..models.generation import Reply, Told
+    from ..rag.retriever import Retriever
 
 
 class Session:
@@ -94,18 +95,23 @@ class Session:
         self._sources.open()
 
     def render(
-        self, examples: Sequence[Example], documents: Sequence[Passage] = ()
+        self,
+        examples: Sequence[Example],
+        documents: Sequence[Passage] = (),
+        *,
+        chosen: Sequence[Sequence[Passage]] | None = None,
     ) -> list[Rendered]:
-        """Each question with its passages and shots, as messages; `documents` before all others.
+        """Each question with its passages and shots, as messages; `documents` before all others,
+        and `chosen` in the place of what the index would find.
 
         An example is left out of its own shots, or training on it would learn to copy. Passages
         that do not fit into `decoding.context_tokens` are left out; see `Bound`.
         """
-        found = self._sources.passages(examples)
-        chosen = self._sources.shots(examples)
+        found = self._sources.passages(examples, chosen)
+        shown = self._sources.shots(examples)
         bound = self._bound()
         rendered = []
-        for example, retrieved, shots in zip(examples, found, chosen, strict=True):
+        for example, retrieved, shots in zip(examples, found, shown, strict=True):
             passages = [*documents, *retrieved]
             chat = functools.partial(
                 self.system.prompt.render,
@@ -118,6 +124,11 @@ class Session:
             messages = chat(passages=self._sources.in_prompt(kept))
             rendered.append(Rendered(tuple(messages), tuple(kept)))
         return rendered
+
+    @property
+    def retriever(self) -> Retriever:
+        """That of the System's one index of chunks, opened."""
+        return self._sources.retriever
 
     def generate(
         self, messages: Sequence[list[Message]], told: Told | None = None

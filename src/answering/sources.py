@@ -5,14 +5,26 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+from ..context_sources import (
+    DocumentsSource,
+    IndexSource,
+    LangChainSource,
+    NearestShots,
+    SummarySource,
+    TreeSource,
+)
 from ..files import read_text
 from ..prompt import Passage, Shot, ordered
 from ..rag.shot_index import ShotIndex, others
-from ..system import DocumentsSource, IndexSource, NearestShots, System, TreeSource
+from ..system import System
 from ..tasks.task import Document, Example
 from .pool import Pool
 from .window import pasted
+
+if TYPE_CHECKING:
+    from ..rag.retriever import Retriever
 
 Retrieve = Callable[[Sequence[Example]], list[list[Passage]]]
 """Examples -> the passages of each one's question, best first."""
@@ -28,13 +40,23 @@ class Sources:
         """Open them all, so that answering need not."""
         _ = self._retrievers, self._shot_indexes
 
-    def passages(self, examples: Sequence[Example]) -> list[list[Passage]]:
-        """The passages of each question, those of one source together, its best first."""
+    def passages(
+        self, examples: Sequence[Example], chosen: Sequence[Sequence[Passage]] | None = None
+    ) -> list[list[Passage]]:
+        """The passages of each question, those of one source together, its best first; with
+        `chosen` these stand in the place of the index's."""
         found: list[list[Passage]] = [[] for _ in examples]
-        for retrieve in self._retrievers:
-            for passages, more in zip(found, retrieve(examples), strict=True):
+        for kind, retrieve in self._retrievers:
+            given = chosen if chosen is not None and kind == "index" else retrieve(examples)
+            for passages, more in zip(found, given, strict=True):
                 passages.extend(more)
         return found
+
+    @functools.cached_property
+    def retriever(self) -> Retriever:
+        """The System's one index, opened."""
+        (source,) = (source for source in self._system.sources if isinstance(source, IndexSource))
+        return self._opened(source)
 
     def in_prompt(self, passages: Sequence[Passage]) -> list[Passage]:
         """Passages that were found, in the order in which a prompt has them.
@@ -73,18 +95,23 @@ class Sources:
         return opened
 
     @functools.cached_property
-    def _retrievers(self) -> list[Retrieve]:
-        opened: list[Retrieve] = []
+    def _retrievers(self) -> list[tuple[str, Retrieve]]:
+        """What each source is, and how it is asked."""
+        opened: list[tuple[str, Retrieve]] = []
         # What is the same in every prompt first, so that it is read once. Then the tree: the
         # sentence that places an entity stands before the prose about it.
         first = {"documents": 0, "tree": 1}
         for source in sorted(self._system.sources, key=lambda source: first.get(source.type, 2)):
             if isinstance(source, DocumentsSource):
-                opened.append(self._documents(source))
+                opened.append((source.type, self._documents(source)))
             elif isinstance(source, IndexSource):
-                opened.append(self._index(source))
+                opened.append((source.type, self._index(source)))
             elif isinstance(source, TreeSource):
-                opened.append(self._tree(source))
+                opened.append((source.type, self._tree(source)))
+            elif isinstance(source, SummarySource):
+                opened.append((source.type, self._summaries(source)))
+            elif isinstance(source, LangChainSource):
+                opened.append((source.type, self._store(source)))
         return opened
 
     def _documents(self, source: DocumentsSource) -> Retrieve:
@@ -92,7 +119,7 @@ class Sources:
         documents = pasted([Document(**row) for row in json.loads(read_text(path))])
         return lambda examples: [list(documents) for _ in examples]
 
-    def _index(self, source: IndexSource) -> Retrieve:
+    def _opened(self, source: IndexSource) -> Retriever:
         from ..rag.chunk_store import ChunkStore
         from ..rag.index import VectorIndex
         from ..rag.index_files import CHUNKS_FILE
@@ -104,7 +131,7 @@ class Sources:
         if source.embedder is not None:
             embed = self._pool.embedder(source.embedder).encode_queries
             index = VectorIndex.load(folder, embedder=source.embedder)
-        retriever = Retriever(
+        return Retriever(
             index,
             embed,
             search=search,
@@ -113,6 +140,9 @@ class Sources:
             judge=self._pool.reranker(search.reranker).score if search.reranker else None,
         )
 
+    def _index(self, source: IndexSource) -> Retrieve:
+        retriever = self._opened(source)
+
         def retrieve(examples: Sequence[Example]) -> list[list[Passage]]:
             oracle = source.retriever == "oracle"
             within = [example.evidence for example in examples] if oracle else None
@@ -120,9 +150,30 @@ class Sources:
 
         return retrieve
 
+    def _store(self, source: LangChainSource) -> Retrieve:
+        from .langchain_store import open_store
+
+        find = open_store(source, self._pool)
+        return lambda examples: [find(example.question) for example in examples]
+
     def _tree(self, source: TreeSource) -> Retrieve:
         from ..rag.entity_tree import EntityTree
 
         path = self._pool.stages.folder(source.stage) / "tree.json"
         tree = EntityTree.load(path, source.fuzzy)
         return lambda examples: [tree.describe(e.question, source.max_words) for e in examples]
+
+    def _summaries(self, source: SummarySource) -> Retrieve:
+        from ..rag.summary_index import SummaryIndex
+
+        embedder = self._pool.embedder(source.embedder)
+        folder = self._pool.stages.folder(source.stage)
+        index = SummaryIndex.load(folder, embedder=source.embedder)
+
+        def retrieve(examples: Sequence[Example]) -> list[list[Passage]]:
+            vectors = embedder.encode_queries([example.question for example in examples])
+            if source.retrieve == "collapsed":
+                return index.collapsed(vectors, source.budget_tokens)
+            return index.top_down(vectors, source.budget_tokens, source.beam)
+
+        return retrieve

@@ -20,8 +20,10 @@ def chat_ids(
     no system role gets the system text at the head of the first user turn. A model without a
     template gets ``system\\n\\nuser\\n``, where each answer is followed by an empty line, and the
     last, where no answer is to follow, by the end-of-text token, which tuning must teach.
-    Raises `ModelError` when the template refuses the messages.
+    A mark of the tokenizer's own within a text, such as that of the end of a turn, gets a space, so
+    that no document can end its turn. Raises `ModelError` when the template refuses the messages.
     """
+    messages = [_without_marks(tokenizer, message) for message in messages]
     if not tokenizer.chat_template:
         return _plain_ids(tokenizer, messages, add_generation_prompt)
     from jinja2.exceptions import TemplateError
@@ -35,6 +37,15 @@ def chat_ids(
             except TemplateError:
                 pass
         raise ModelError(f"the model's chat template refuses the messages: {error}") from error
+
+
+def _without_marks(tokenizer: Any, message: Message) -> Message:
+    text = message["content"]
+    for token in tokenizer.added_tokens_decoder.values():
+        mark = str(token)
+        if token.special and len(mark) > 1 and mark in text:
+            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+    return {"role": message["role"], "content": text}
 
 
 def _templated(

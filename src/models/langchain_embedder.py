@@ -27,8 +27,24 @@ GROUP = 128
 """Texts of one request; some servers take at most so many."""
 
 
-class EmbeddingAccount(Served):
+def estimated_tokens(text: str) -> int:
+    """How many tokens a text has where nobody tells: one for four bytes of UTF-8, at least 1."""
+    return max(1, -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_A_TOKEN))
+
+
+class RequestAccount(Served):
     """As of an endpoint, but its tokens are not told, nor are they the language model's."""
+
+    @classmethod
+    def of(cls, name: str) -> RequestAccount:
+        """That of a factory by its name, which may end in ``@this_machine``."""
+        where = "this_machine" if name.endswith(HERE) else "managed"
+        return cls(EndpointRef(langchain=name.removesuffix(HERE), where=where))
+
+    def asked(self, requests: int = 1) -> None:
+        """Enter requests that are sent."""
+        self.tally += Tally(passes=requests)
+        self.counts["requests"] += requests
 
     def work(self, since: Tally | None = None) -> Work:
         """Operations and bytes are not known where there was a request."""
@@ -50,8 +66,7 @@ class LangchainEmbedder(Embedder):
         factory = name.removesuffix(HERE)
         self._name = factory
         self._made = made_by(factory, Embeddings, "embedder", "langchain_core's Embeddings")
-        where = "this_machine" if name.endswith(HERE) else "managed"
-        self._account = EmbeddingAccount(EndpointRef(langchain=factory, where=where))
+        self._account = RequestAccount.of(name)
         self._dimensions: int | None = None
 
     @property
@@ -72,8 +87,8 @@ class LangchainEmbedder(Embedder):
         """Not known."""
 
     def count_tokens(self, text: str) -> int:
-        """An estimate, for its tokens are not known: one for four bytes of UTF-8, at least 1."""
-        return max(1, -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_A_TOKEN))
+        """An estimate, for its tokens are not known."""
+        return estimated_tokens(text)
 
     def _documents(self, texts: list[str]) -> NDArray[np.float32]:
         return self._asked(lambda made: made.embed_documents(texts), len(texts), 1)
@@ -91,8 +106,7 @@ class LangchainEmbedder(Embedder):
 
         if self._made is None:
             raise RuntimeError("this embedder was closed")
-        self._account.tally += Tally(passes=requests)
-        self._account.counts["requests"] += requests
+        self._account.asked(requests)
         try:
             found = np.asarray(ask(self._made), dtype=np.float64)
         except Exception as error:  # each integration has errors of its own
