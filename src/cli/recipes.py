@@ -8,19 +8,37 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .running import AllowOverlap, Overrides
+from .running import AllowOverlap, NoProgress, Overrides, running
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="A folder of documents (.md, .txt).")],
+    folder: Annotated[Path, typer.Argument(help="A folder of documents.")],
     questions: Annotated[
         Path | None, typer.Option(help="A CSV or JSON-lines file of questions and answers.")
     ] = None,
+    draft: Annotated[
+        int | None, typer.Option(help="Let a model draft so many questions, for you to review.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Who drafts: a name, a folder, a hub id or {endpoint: ...}.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws the passages, and second questions.")] = 0,
+    place: Annotated[str | None, typer.Option(help="Country or region, for gCO₂e.")] = None,
+    no_progress: NoProgress = False,
 ) -> None:
     """Make a task of your own folder of documents, and a recipe that runs it.
 
-    Example: wattune init handbook --questions faq.csv
+    With --draft a model writes questions to FOLDER/draft.csv; review them, then run init again.
+
+    Examples: wattune init handbook --questions faq.csv ; wattune init handbook --draft 200
     """
+    if draft is not None:
+        if questions is not None:
+            raise InputError("give --questions or --draft, not both")
+        _draft(folder, draft, model, seed, place, no_progress)
+        return
+    if model is not None:
+        raise InputError("--model says who drafts questions; it goes with --draft")
     from ..measure.statistics import questions_needed
     from ..tasks.scaffold import init_task
 
@@ -29,12 +47,36 @@ def init(
         f"{report.documents} documents; {report.questions} questions: {report.train} training, "
         f"{report.validation} validation, {report.test} test"
     )
+    for sentence in report.review:
+        typer.echo(sentence)
     for path in report.made:
         typer.echo(f"wrote {path}")
     for sentence in report.missing:
         typer.echo(f"missing: {sentence}")
     if report.test:
         typer.echo(f"next: wattune compare {folder / 'recipe.yaml'}")
+
+
+def _draft(
+    folder: Path, count: int, model: str | None, seed: int, place: str | None, no_progress: bool
+) -> None:
+    """Draft questions and say what to do with them."""
+    from ..drafting import draft_questions, model_source
+    from ..models.catalogue import PACKAGED_MODEL
+
+    source = model_source(model or PACKAGED_MODEL)
+    with running(no_progress) as progress:
+        report = draft_questions(
+            folder, count, model=source, seed=seed, place=place, progress=progress
+        )
+    for sentence in report.sentences():
+        typer.echo(sentence)
+    for file in report.made:
+        typer.echo(f"wrote {file}")
+    typer.echo(
+        "next: mend the questions and answers in draft.csv, write no under keep where one is wrong "
+        f"or odd, and run: wattune init {folder}"
+    )
 
 
 def list_recipes() -> None:

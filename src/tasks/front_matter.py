@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
+from ..yaml_lines import compose_fast
 from .headings import LONGEST_TITLE
 from .task import Metadata
 
 _FRONT = re.compile(r"---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_FAST: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TYPED = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null"))
 _DEEPEST = 20
 _LONGEST = 50_000
@@ -54,29 +54,14 @@ def front_matter(text: str) -> tuple[Metadata, list[str], str]:
     if found is None:
         return {}, [], text
     try:
-        if _depth(found[1]) > _DEEPEST:  # libyaml's composer is recursive, with no limit of its own
-            return {}, [], text
-        root = yaml.compose(found[1], Loader=_FAST)
-    except yaml.YAMLError:
+        root = compose_fast(found[1], _DEEPEST)
+    except (yaml.YAMLError, RecursionError):
         return {}, [], text
     if not isinstance(root, yaml.MappingNode):
         return {}, [], text
     pairs = [(str(key.value), _value(node)) for key, node in root.value]
     metadata, left = plain_metadata(pairs)
     return metadata, left, text[found.end() :]
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for event in yaml.parse(text, Loader=_FAST):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > _DEEPEST:
-                break
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-    return deepest
 
 
 def _is_plain(value: object) -> bool:

@@ -9,10 +9,12 @@ from pathlib import Path
 from ..errors import TaskError
 from ..files import read_text, write_json_lines, write_text
 from ..values import Value
-from .documents import KINDS, RESULTS_FOLDER, note_empty, read_documents
+from .contents import HIERARCHY_FILE, Contents, read_contents
+from .documents import KINDS
+from .draft_review import DRAFT_FILE, Review, read_drafts, split_by_family
 from .examples import ExampleReader, split_examples
 from .faults import Faults
-from .folder import MANIFEST, SPLITS, check_evidence
+from .folder import MANIFEST, TREE, check_evidence
 from .tables import read_table
 from .task import REFUSAL, Example, Split, Turn
 
@@ -35,7 +37,7 @@ class InitReport(Value):
     """What `init_task` made in `folder`, what is missing and how to mend it, in sentences.
 
     `questions` is train + validation + test; `questions_needed` is how many test questions show
-    a difference of 0.05 between two runs.
+    a difference of 0.05 between two runs. `review` tells what became of drafted questions.
     """
 
     folder: str
@@ -47,6 +49,7 @@ class InitReport(Value):
     validation: int
     test: int
     questions_needed: int
+    review: tuple[str, ...] = ()
 
 
 def init_task(folder: Path, *, questions: Path | None = None, questions_needed: int) -> InitReport:
@@ -54,34 +57,28 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
 
     With questions (CSV with the columns question,answer, or JSON lines) it writes task.yaml, the
     splits that are not empty (`split_examples` says how they are drawn) and a recipe.yaml that
-    runs. Without, it writes a questions.csv to fill in, for a second call. Documents are taken
-    from ``folder/documents`` where that exists, else from the folder itself.
+    runs. Without, it takes a draft.csv that was reviewed, whose documents are held apart
+    (`split_by_family`), or a questions.csv; where there is neither, it writes a questions.csv to
+    fill in, for a second call. See `read_contents` for the documents.
 
     Raises `TaskError` where there is nothing to make a task of, where the questions are faulty
     (file and line) and where a file to be written is already there: nothing is overwritten, and
     nothing is written before all is checked.
     """
-    if not folder.is_dir():
-        raise TaskError(f"{folder}: there is no such folder; `init` takes a folder of documents")
-    below = folder / "documents"
-    source = below if below.is_dir() else folder
-    without = [folder / RESULTS_FOLDER] if source == folder else []
-    without += [folder / f"{split}.jsonl" for split in SPLITS]
-    without += [questions] if questions else []
-    if (folder / MANIFEST).exists():
-        raise TaskError(
-            f"{folder} is a task already ({MANIFEST}); edit its files, or move {MANIFEST} away"
-        )
-    filled = folder / QUESTIONS_FILE
-    if questions is None and filled.is_file() and read_text(filled) != _QUESTIONS:
-        questions = filled
+    questions = questions or _found_questions(folder)
     faults = Faults()
-    found = read_documents(source, faults, without=without)
-    note_empty(found, faults)
+    contents = read_contents(folder, faults, questions=questions)
+    documents = contents.documents
     reader = ExampleReader(faults)
-    asked = _questions(questions, reader) if questions else ()
-    documents = tuple(document for document in found if document.text)
-    asked = check_evidence(asked, {document.id for document in documents}, reader)
+    review: Review | None = None
+    notes: tuple[str, ...] = ()
+    if questions is not None and questions.name == DRAFT_FILE:
+        review = read_drafts(questions, reader)
+        asked = review.examples
+    else:
+        asked = _questions(questions, reader) if questions else ()
+    known = {document.id for document in documents} | ({TREE} if contents.hierarchy else set())
+    asked = check_evidence(asked, known, reader)
     faults.check()
     if not documents and not asked:
         raise TaskError(
@@ -89,12 +86,15 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
             "file of questions"
         )
     splits: Mapping[Split, tuple[Example, ...]]
-    splits = split_examples(asked) if asked else {"train": (), "validation": (), "test": ()}
+    if review is not None:
+        splits, notes = split_by_family(asked, review.families)
+    else:
+        splits = split_examples(asked) if asked else {"train": (), "validation": (), "test": ()}
     if not asked:
         texts = {QUESTIONS_FILE: _QUESTIONS}
     else:
         texts = {
-            MANIFEST: _manifest(folder, splits, source if documents else None),
+            MANIFEST: _manifest(folder, splits, contents),
             RECIPE_FILE: _recipe(folder, len(splits["train"]), bool(documents)),
         }
     rows = {f"{split}.jsonl": examples for split, examples in splits.items() if examples}
@@ -110,14 +110,31 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
     return InitReport(
         folder=str(folder),
         made=(*rows, *texts),
-        missing=(*faults.notes, *_missing(folder, bool(documents), splits, questions_needed)),
+        missing=(
+            *faults.notes,
+            *notes,
+            *_missing(folder, bool(documents), splits, questions_needed),
+        ),
         documents=len(documents),
         questions=len(asked),
         train=len(splits["train"]),
         validation=len(splits["validation"]),
         test=len(splits["test"]),
         questions_needed=questions_needed,
+        review=review.sentences() if review else (),
     )
+
+
+def _found_questions(folder: Path) -> Path | None:
+    """The drafts in the folder, or its questions, where some were filled in."""
+    filled, drafts = folder / QUESTIONS_FILE, folder / DRAFT_FILE
+    written = filled.is_file() and read_text(filled) != _QUESTIONS
+    if written and drafts.is_file():
+        raise TaskError(
+            f"{folder} holds both {DRAFT_FILE} and a filled {QUESTIONS_FILE}; move one away, or "
+            "say by --questions which one is meant"
+        )
+    return drafts if drafts.is_file() else filled if written else None
 
 
 def _questions(path: Path, reader: ExampleReader) -> tuple[Example, ...]:
@@ -159,9 +176,7 @@ def _name(folder: Path) -> str:
     return words[:60] or "task"
 
 
-def _manifest(
-    folder: Path, splits: Mapping[Split, tuple[Example, ...]], source: Path | None
-) -> str:
+def _manifest(folder: Path, splits: Mapping[Split, tuple[Example, ...]], contents: Contents) -> str:
     lines = [
         "# A task for wattune: what must be answered well.",
         f'name: "{_name(folder)}"',
@@ -169,12 +184,12 @@ def _manifest(
         "# description: one sentence that says what this task is",
         *(f"{split}: {split}.jsonl" for split, examples in splits.items() if examples),
     ]
-    if source is not None:
-        where = source.relative_to(folder).as_posix()
+    if contents.documents:
+        where = contents.source.relative_to(folder).as_posix()
         lines += [f"# The {KINDS} files under this folder.", f"documents: {where}"]
     lines += [
         "# A tree of named entities ({name, level, aliases, roles, children}) allows tree_rag:",
-        "# hierarchy: hierarchy.yaml",
+        f"{'' if contents.hierarchy else '# '}hierarchy: {HIERARCHY_FILE}",
         "# The answer expected where the documents hold none:",
         f"refusal: {REFUSAL}",
     ]
