@@ -24,6 +24,7 @@ from .measure.meter import Meter
 from .measure.record import Record
 from .measure.store import load_records
 from .recipe_file import load_recipe
+from .retrieval import as_retriever
 from .run import run
 from .strategies import (
     RAG,
@@ -31,6 +32,7 @@ from .strategies import (
     ContinuedPretraining,
     FromScratch,
     FullFineTuning,
+    LangChainRAG,
     LongContext,
     LoRA,
     Merge,
@@ -40,6 +42,8 @@ from .strategies import (
     Prune,
     Quantize,
     SelfConsistency,
+    SummaryTree,
+    SwapPassages,
     TreeRAG,
 )
 from .tasks.load import load_task
@@ -56,6 +60,7 @@ __all__ = [
     "ContinuedPretraining",
     "FromScratch",
     "FullFineTuning",
+    "LangChainRAG",
     "LoRA",
     "LongContext",
     "Merge",
@@ -67,7 +72,10 @@ __all__ = [
     "Quantize",
     "Record",
     "SelfConsistency",
+    "SummaryTree",
+    "SwapPassages",
     "TreeRAG",
+    "as_retriever",
     "compare",
     "load_recipe",
     "load_records",

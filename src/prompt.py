@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -21,7 +22,8 @@ class Message(TypedDict):
 class Passage(Value):
     """A piece of text given to the model: where it is from, how it scored, who found it.
 
-    `id` names the chunk that was found, "" for what is no chunk.
+    `id` names the chunk that was found, "" for what is no chunk. `metadata` are its document's,
+    where they are known: for who asked, in no prompt and no record.
     """
 
     text: str
@@ -30,6 +32,7 @@ class Passage(Value):
     title: str = ""
     score: float | None = None
     source: Literal["index", "tree", "documents"] = "index"
+    metadata: dict[str, Any] = Field(default={}, exclude=True)
 
 
 class Shot(Value):
@@ -52,6 +55,25 @@ def ordered(shots: Sequence[Shot], order: ShotOrder) -> list[Shot]:
 
 Placement = Literal["system", "before", "after"]
 
+Fence = Literal["none", "tags"]
+
+_MARK = re.compile(r"<(?=[\s/]*passage)", re.IGNORECASE)
+
+
+def fenced(passages: Sequence[Passage], fence: Fence) -> str:
+    """Passages as one text, numbered from 1, each inside of what shows where it begins and ends.
+
+    With ``tags`` that is ``<passage 1>`` and ``</passage>``, and a text that holds such a mark of
+    its own has ``&lt;`` for its bracket: none can close its own fence or open another. With
+    ``none`` each begins with ``[1]`` and nothing in its text is altered.
+    """
+    if fence == "none":
+        return "\n\n".join(f"[{at}] {one.text}" for at, one in enumerate(passages, start=1))
+    return "\n".join(
+        f"<passage {at}>\n{_MARK.sub('&lt;', one.text)}\n</passage>"
+        for at, one in enumerate(passages, start=1)
+    )
+
 
 INSTRUCTION = (
     "Answer the question with the shortest exact answer: a name, a number or a few words. "
@@ -73,7 +95,7 @@ class PromptTemplate(Value):
     placeholders only: no attribute access, so a template cannot run code. With `answer_after` the
     model may think aloud: only what follows that marker is its answer. `placement` says where the
     instruction stands: as the system text, at the head of the first user message of the chat, or at
-    the end of the last.
+    the end of the last. `fence` is what stands around each passage; see `fenced`.
     """
 
     instruction: str = INSTRUCTION
@@ -81,6 +103,7 @@ class PromptTemplate(Value):
     passages: str = "{passages}\n\nQuestion: {question}"
     placement: Placement = "system"
     answer_after: str | None = Field(default=None, min_length=1)
+    fence: Fence = "tags"
 
     @field_validator("instruction", "question", "passages")
     @classmethod
@@ -109,9 +132,7 @@ class PromptTemplate(Value):
         template = self.question
         if passages:
             template = self.passages
-            values["passages"] = "\n\n".join(
-                f"[{number}] {passage.text}" for number, passage in enumerate(passages, start=1)
-            )
+            values["passages"] = fenced(passages, self.fence)
         asked.append(_fill(template, values))
         instruction = _fill(self.instruction, {"refusal": refusal})
         asked = self.instructed(asked, instruction)

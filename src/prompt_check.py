@@ -11,7 +11,7 @@ from .answering.answer import Answer
 from .answering.pool import Pool
 from .answering.session import Session
 from .errors import InputError
-from .job import load_system, spread
+from .job import load_system
 from .measure.meter import Meter
 from .measure.quality import metric_of
 from .measure.record import Phase, Record, ScoredAnswer
@@ -23,6 +23,7 @@ from .models.loading import context_window, open_tokenizer
 from .prompt import Message, Passage
 from .prompt_file import PromptFile, decoded, load_prompt
 from .scoring import score_answers
+from .slices import spread
 from .stages import StageStore
 from .strategies import Prompt
 from .system import Decoding, parse_system

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from .answering.answer import Answer
-from .measure.quality import Tools, mean, metric_of, outcome, rate, total
+from .answering.pool import Pool
+from .measure.quality import Tools, mean, metric_of, needs_of, outcome, rate, total
 from .measure.record import Score, ScoredAnswer
 from .prompt import Passage
+from .rag.entity_tree import DOCUMENT
 from .tasks.items import item_of
 from .tasks.task import Example, Split, Task
 
@@ -27,7 +29,7 @@ def score_answers(
     `InputError` for a metric that is not known, fails, or lacks a tool.
     """
     items = [
-        item_of(example, answer.text, task, answer.retrieved)
+        item_of(example, answer.text, task, _ranked(example, answer))
         for example, answer in zip(examples, answers, strict=True)
     ]
     rated = rate(items, task.metrics, tools or Tools())
@@ -75,6 +77,14 @@ def score_answers(
     }
 
 
+def _ranked(example: Example, answer: Answer) -> list[str]:
+    """The documents that were retrieved, best first.
+
+    What a hierarchy told is no document: it takes no rank, unless evidence names it.
+    """
+    return [name for name in answer.retrieved if name != DOCUMENT or DOCUMENT in example.evidence]
+
+
 def _shown(passage: Passage, cited: bool) -> dict[str, Any]:
     """The passage as JSON types, and whether the answer stands in it; without its text where that
     is the same for every question."""
@@ -97,6 +107,17 @@ def reference_scores(task: Task, split: Split, tools: Tools | None = None) -> di
         name: total(name, items, values) for name, values in rate(items, names, tools).items()
     }
     return {name: figure.value for name, figure in figures.items() if figure is not None}
+
+
+def tools_of(metrics: Sequence[str], embedder: str, pool: Pool) -> Tools:
+    """What metrics may need: the scoring embedder, and judges, whose calls are metered."""
+
+    def judge(factory: str, prompts: Sequence[str]) -> Sequence[str | None]:
+        with pool.meter.phase("judging"):
+            return ask_chat_model(factory, prompts)
+
+    opened = pool.embedder(embedder) if "embed" in needs_of(metrics) else None
+    return Tools(embed=opened.uncached().encode_documents if opened else None, judge=judge)
 
 
 def ask_chat_model(factory: str, prompts: Sequence[str]) -> list[str | None]:

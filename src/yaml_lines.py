@@ -19,6 +19,10 @@ from .values import Value
 
 _FAST: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+DEEPEST = 500
+"""Nested lists and mappings. libyaml's composer calls itself with no limit of its own: 30,000 took
+the process down, 10,000 did not, and other threads have smaller stacks."""
+
 Lines = Mapping[tuple[str, ...], int]
 """The line (from 1) of each key path; an entry of a list is a path too, by its number."""
 
@@ -36,9 +40,31 @@ def read_node(
     """
     text = read_text(path)
     with _told(path, error, fault):
-        if not aliases and "*" in text:
+        if aliases:
+            return yaml.compose(text, Loader=yaml.SafeLoader)
+        if "*" in text:
             _refuse_aliases(path, text, error)
-        return yaml.compose(text, Loader=yaml.SafeLoader if aliases else _FAST)
+        return compose_fast(text)
+
+
+def compose_fast(text: str, deepest: int = DEEPEST) -> yaml.Node | None:
+    """The top node of YAML as libyaml reads it, None where there is none.
+
+    Raises `RecursionError` where it is nested deeper than `deepest`, `yaml.YAMLError` where it is
+    no YAML.
+    """
+    # Nothing opens without a bracket or a column further right; at each, two at most. So most
+    # texts need not be read twice.
+    opening = text.count("[") + text.count("{") + max(map(len, text.splitlines()), default=0)
+    depth = 0
+    for event in yaml.parse(text, Loader=_FAST) if 2 * opening >= deepest else ():
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > deepest:
+                raise RecursionError
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return yaml.compose(text, Loader=_FAST)
 
 
 def read_mapping(

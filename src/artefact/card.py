@@ -31,6 +31,8 @@ _SPOKEN = {
     "weights": "weights of its own",
     "index": "an index of documents",
     "tree": "a tree of entities",
+    "summary": "a tree of summaries",
+    "langchain": "what a LangChain store was filled with",
     "documents": "documents that stand in every prompt",
     "nearest_shots": "examples found by their likeness",
     "classical": "a classifier (TF-IDF and logistic regression)",
@@ -248,7 +250,11 @@ def _limits(system: System, record: Record | None) -> str:
         said.append("How well it answers was not measured when it was saved.")
     else:
         said.append("The figures above are of that task's questions on one machine, no others.")
-    if any(source.type in ("index", "documents", "nearest_shots") for source in system.sources):
+    if any(
+        source.type in ("index", "summary", "documents", "nearest_shots")
+        or (source.type == "langchain" and source.stage is not None)
+        for source in system.sources
+    ):
         said.append("The folder holds text of the documents or examples it was made from.")
     return " ".join(said)
 

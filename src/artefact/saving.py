@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..answering.pool import model_folder
+from ..context_sources import IndexSource, NearestShots, SummarySource
 from ..errors import CannotRun, InputError, StorageError
 from ..files import file_digest, read_text, storage, write_json, write_text
 from ..measure.environment import environment
@@ -24,16 +25,7 @@ from ..prompt import PromptTemplate
 from ..prompt_file import PromptFile
 from ..stages import MANIFEST as STAGE_MANIFEST
 from ..stages import StageStore
-from ..system import (
-    EndpointSystem,
-    IndexSource,
-    LocalSystem,
-    ModelRef,
-    NearestShots,
-    System,
-    parse_system,
-    with_weights,
-)
+from ..system import EndpointSystem, LocalSystem, ModelRef, System, parse_system, with_weights
 from .card import model_card
 from .card_blocks import base_repo
 from .manifest import (
@@ -205,7 +197,7 @@ def _embedders(system: System) -> dict[str, str]:
     for source in system.sources:
         if isinstance(source, IndexSource):
             names |= {source.embedder, source.search.reranker}
-        elif isinstance(source, NearestShots):
+        elif isinstance(source, NearestShots | SummarySource):
             names.add(source.embedder)
     return {name: resolve(name).revision for name in sorted(filter(None, names))}
 

@@ -10,6 +10,7 @@ from .comparability import hardware
 from .figures import cost_columns, energy_provenance, quality_columns
 from .forgetting import FORGETTING
 from .grams import FOOTPRINT
+from .refresh import refresh_columns
 from .serving import SERVING
 from .training import training_columns
 
@@ -32,6 +33,7 @@ def plain_rows(comparison: Comparison) -> list[dict[str, Any]]:
     if any(r.batch or r.realtime for r in comparison.done):
         columns += SERVING
     columns += training_columns(comparison.done)
+    columns += refresh_columns(comparison.done, comparison.metrics)
     if any(r.general for r in comparison.done):
         columns += FORGETTING
     columns += [c for c in FOOTPRINT if any(c.value(r) is not None for r in comparison.done)]

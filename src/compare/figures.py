@@ -225,7 +225,7 @@ def cost_columns(records: Iterable[Record]) -> list[Column]:
 
 def quality_columns(metrics: Iterable[str]) -> list[Column]:
     """One column a metric, as fractions."""
-    short = {"token_f1": "token F1", "exact_match": "exact"}
+    short = {"token_f1": "token F1", "exact_match": "exact", "mrr": "MRR", "ndcg": "nDCG"}
     return [
         Column(
             # The last word of a dotted name is the function.

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..measure.record import Record
 from .comparability import Group, contention
+from .evidence import evidence_tables
 from .figures import Column, cost_columns, interval, quality_columns, signed, starred
 from .forgetting import forgetting_tables
 from .grams import FOOTPRINT
+from .refresh import refresh_tables
 from .seeds import Row
 from .serving import SERVING
 from .training import training_tables
@@ -35,7 +37,7 @@ class Table:
 
 def tables(comparison: Comparison) -> list[Table]:
     """For each group quality, spread between seeds, cost and serving (in their groups), kinds;
-    training; forgetting; footprints."""
+    training; refresh; forgetting; footprints."""
     if not comparison.done:
         return [Table("Quality", ("run",), tuple(map(_reason, comparison.records)))]
     found: list[Table] = []
@@ -46,10 +48,15 @@ def tables(comparison: Comparison) -> list[Table]:
         found += _behaviour(
             group, [m for m in comparison.metrics if m in held and m not in metrics]
         )
+        found += [
+            Table(_marked(f"{title}{_of(group)}", group.mixed), headers, rows)
+            for title, headers, rows in evidence_tables(group.rows)
+        ]
         for part in comparison.cost_groups[number]:
             found += [_cost(group, part), *_serving(group, part)]
         found += _kinds(group, metrics)
-    made = (*training_tables(comparison.rows), *forgetting_tables(comparison.rows))
+    rows = comparison.rows
+    made = (*training_tables(rows), *refresh_tables(rows), *forgetting_tables(rows))
     found += [Table(*parts) for parts in made]
     return [*found, *_footprints(comparison.rows)]
 

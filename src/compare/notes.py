@@ -19,6 +19,7 @@ from .figures import (
 )
 from .forgetting import forgetting_notes
 from .grams import carbon_notes, footprint_notes
+from .refresh import refresh_notes
 from .serving import serving_notes
 from .training import training_notes
 
@@ -38,6 +39,7 @@ def notes(comparison: Comparison) -> list[str]:
         *_verdict_notes(comparison),
         *_seed_notes(comparison),
         *training_notes(comparison.rows),
+        *refresh_notes(comparison.rows),
         *forgetting_notes(comparison.rows),
         *_energy_notes(done),
         *carbon_notes(done),

@@ -171,6 +171,22 @@ def add_adapter(model: Any, config: Any, *, seed: int) -> Any:
         raise InputError(
             f"{kind}: PEFT cannot adapt this model: {text} (its layers: {', '.join(layers(model))})"
         ) from error
+    return _in_float32(made)
+
+
+def trained_adapter(model: Any, folder: Path, *, seed: int) -> Any:
+    """A peft model around `model` with the adapter in `folder`, to be trained on as it is: its own
+    configuration counts. The base is frozen."""
+    import torch
+    from peft import PeftModel
+
+    torch.manual_seed(seed)
+    with quiet_training():
+        made = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    return _in_float32(made)
+
+
+def _in_float32(made: Any) -> Any:
     for weight in made.parameters():
         if weight.requires_grad:  # small updates vanish below bfloat16's resolution
             weight.data = weight.data.float()

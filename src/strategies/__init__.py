@@ -11,6 +11,7 @@ from .base import Context, Progress, Stage, Strategy
 from .classical import Classical
 from .from_scratch import FromScratch
 from .full_fine_tuning import FullFineTuning
+from .langchain_rag import LangChainRAG
 from .long_context import LongContext
 from .merge import Merge
 from .pretraining import ContinuedPretraining
@@ -20,6 +21,8 @@ from .prune import Prune
 from .quantize import Quantize
 from .rag import RAG
 from .self_consistency import SelfConsistency
+from .summary_tree import SummaryTree
+from .swap_passages import SwapPassages
 from .tree_rag import TreeRAG
 
 AnyStrategy = Annotated[
@@ -29,6 +32,9 @@ AnyStrategy = Annotated[
     | SelfConsistency
     | RAG
     | TreeRAG
+    | SummaryTree
+    | LangChainRAG
+    | SwapPassages
     | LoRA
     | PeftMethod
     | FullFineTuning
@@ -48,6 +54,9 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "self_consistency": SelfConsistency,
     "rag": RAG,
     "tree_rag": TreeRAG,
+    "summary_tree": SummaryTree,
+    "langchain_rag": LangChainRAG,
+    "swap_passages": SwapPassages,
     "lora": LoRA,
     "peft": PeftMethod,
     "full_fine_tuning": FullFineTuning,
@@ -69,6 +78,7 @@ __all__ = [
     "ContinuedPretraining",
     "FromScratch",
     "FullFineTuning",
+    "LangChainRAG",
     "LoRA",
     "LongContext",
     "Merge",
@@ -81,5 +91,7 @@ __all__ = [
     "SelfConsistency",
     "Stage",
     "Strategy",
+    "SummaryTree",
+    "SwapPassages",
     "TreeRAG",
 ]

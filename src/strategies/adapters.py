@@ -22,11 +22,13 @@ from ..peft.adapters import (
     changes_base,
     check_unsharded,
     save_adapter,
+    trained_adapter,
 )
 from ..system import Quantization, System, with_weights
 from ..tasks.task import Task
 from .base import Context, Stage, Strategy
-from .tuning import QuestionTuning, base_model
+from .tuning import QuestionTuning
+from .weights import base_model
 
 INITIAL = "initial"
 """Folder of the adapter as it was before training, beside the trainer's files."""
@@ -59,6 +61,9 @@ class AdapterTuning(QuestionTuning):
     def _model(
         self, session: Session, ctx: Context, tokenizer: Any, scratch: Path
     ) -> tuple[Any, bool]:
+        if ctx.previous is not None:
+            base, bf16 = self._base(session, ctx)
+            return trained_adapter(base, ctx.previous.folder, seed=ctx.seed), bf16
         config = self.adapter()
         if changes_base(config):
             check_unsharded(f"init_lora_weights {config.init_lora_weights}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from ..effort import Effort
+from ..measure.refresh import How
 from ..ranks import Ranks
 from ..stages import StageRef
 from ..system import System
@@ -25,6 +26,7 @@ from ..values import Value
 if TYPE_CHECKING:
     from ..answering.session import Session
     from ..models.embedder import Embedder
+    from ..models.langchain_store import LangchainStore
 
 Part = Literal[
     "system",
@@ -61,14 +63,33 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Previous:
+    """What a step had made before the task was revised: `system` as it was after the step, the
+    `folder` of its stage, the `task` of then (without test split), and the stage's `inputs`: all
+    that determined it."""
+
+    system: System
+    folder: Path
+    task: Task
+    inputs: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The key of its stage."""
+        return self.folder.name
+
+
+@dataclass(frozen=True)
 class Context:
     """All that a step may use.
 
     `task` has no test split. `workdir` is the stage folder being built. `open` gives a pooled
-    Session of a System, `embedder` a pooled embedder, `stage` the finished stage of a strategy,
+    Session of a System, `embedder` a pooled embedder, `store` a pooled LangChain store by the name
+    of its factory, `stage` the finished stage of a strategy,
     `fold` prepares further strategies for a strategy that holds some. `details` is copied into
     the Record. What `build` keeps in `effort.folder` outlives it when it is killed. `hold` says why
-    to pause now, or "". `ranks` are the processes that take part in this step.
+    to pause now, or "". `ranks` are the processes that take part in this step. `previous` is there
+    where the task was revised and the step's `refreshes` says "updated".
     """
 
     task: Task
@@ -76,6 +97,7 @@ class Context:
     workdir: Path
     open: Callable[[System], Session]
     embedder: Callable[[str], Embedder]
+    store: Callable[[str], LangchainStore]
     stage: Callable[[Strategy, System], Stage]
     fold: Callable[[System, Sequence[Strategy]], System]
     progress: Progress
@@ -83,6 +105,7 @@ class Context:
     effort: Effort
     hold: Callable[[], str]
     ranks: Ranks
+    previous: Previous | None = None
 
 
 class Strategy(Value):
@@ -114,6 +137,11 @@ class Strategy(Value):
 
         `system` is as the steps `before` will leave it, with stages that may not be there yet.
         """
+
+    def refreshes(self, system: System, task: Task, previous: Previous) -> How:
+        """What to do with the stage of an older task, something that it reads having changed: keep
+        it, let `build` update it (`ctx.previous`), or build anew."""
+        return "rebuilt"
 
     def prepare(self, system: System, ctx: Context) -> System:
         """The customised System; what is expensive is built once and found again later."""

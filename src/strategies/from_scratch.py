@@ -21,7 +21,8 @@ from ..system import LocalSystem, System, with_weights
 from ..tasks.task import Example
 from .base import Context, Part, Stage
 from .pretraining import full_text, windows
-from .tuning import Material, QuestionTuning, whole
+from .tuning import Material, QuestionTuning
+from .weights import whole
 
 
 class FromScratch(QuestionTuning):
@@ -64,7 +65,7 @@ class FromScratch(QuestionTuning):
         examples, report = self._questions(session, ctx)
         tokenizer = learn_tokenizer(_texts(session, examples, ctx), self.vocab_size)
         read = windows(ctx.task.documents, tokenizer, self.max_length)
-        asked = self._tokenised(session, examples, tokenizer)
+        asked = self._trained(session, examples, tokenizer, ctx.seed, report)
         judged = self._tokenised(session, self._judged_by(ctx), tokenizer)
         report = {**report, "windows": len(read), "vocabulary": len(tokenizer)}
         return Material([*read, *asked], judged, report, tokenizer)

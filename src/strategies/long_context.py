@@ -9,10 +9,11 @@ from pydantic import Field
 
 from ..answering.session import Session
 from ..answering.window import fitting, pasted
+from ..context_sources import DocumentsSource
 from ..errors import CannotRun
 from ..files import write_json
 from ..prompt import Passage
-from ..system import DocumentsSource, EndpointSystem, System
+from ..system import EndpointSystem, System
 from ..tasks.task import Example
 from .base import Context, Part, Stage, Strategy
 

@@ -9,7 +9,8 @@ from ..errors import CannotRun
 from ..system import System, with_weights
 from ..tasks.task import Task
 from .base import Context, Part, Stage, Strategy
-from .tuning import base_model, check_weights
+from .tuning import check_weights
+from .weights import base_model
 
 
 class Merge(Strategy):

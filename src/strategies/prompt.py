@@ -15,12 +15,13 @@ from pydantic import (
     model_validator,
 )
 
+from ..context_sources import NearestShots, ShotsSource
 from ..errors import CannotRun, InputError, RecipeError
 from ..models.fetch import resolve
-from ..prompt import Placement, PromptTemplate, ShotOrder, checked_template, ordered
+from ..prompt import Fence, Placement, PromptTemplate, ShotOrder, checked_template, ordered
 from ..prompt_file import PromptFile, decoded, given, load_prompt
 from ..rag.shot_index import read_shots, write_shots
-from ..system import Decoding, NearestShots, ShotsSource, Stop, System
+from ..system import Decoding, Stop, System
 from .base import Context, Part, Stage, Strategy
 from .shots import (
     DRAWING,
@@ -72,6 +73,7 @@ class Prompt(Strategy):
     passages: str | None = None
     placement: Placement | None = None
     answer_after: str | None = Field(default=None, min_length=1)
+    fence: Fence | None = None
     choices: Choices | None = None
     decoding: Decoding | None = None
 

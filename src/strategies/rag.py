@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from ..context_sources import IndexSource
 from ..errors import CannotRun
 from ..files import write_json_lines
+from ..measure.refresh import How
 from ..models.fetch import resolve
 from ..search import Fact, Search, Share
-from ..system import IndexSource, System
-from .base import Context, Part, Stage, Strategy
+from ..system import System
+from ..tasks.folder import TREE
+from ..tasks.revision import touched_by
+from ..tasks.task import Document, Task
+from .base import Context, Part, Previous, Stage, Strategy
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..rag.chunking import Chunk
 
 
@@ -101,38 +109,53 @@ class RAG(Strategy):
         if self.search != "dense":
             import bm25s  # type: ignore[import-untyped]  # noqa: F401
 
+    def refreshes(self, system: System, task: Task, previous: Previous) -> How:
+        """An index of vectors is updated, unless its chunks depend on one another: then, or where
+        there are none, all is cut anew."""
+        updates = self._vectors and self.near_duplicates is None and task.documents
+        return "updated" if updates else "rebuilt"
+
     def build(self, system: System, ctx: Context) -> None:
-        """Chunk, embed and index."""
-        from ..rag.chunking import chunk_documents
+        """Chunk, embed and index; of an older index, what changed since."""
         from ..rag.index_files import CHUNKS_FILE
-        from ..rag.lexical import LexicalIndex, count_words
+        from ..rag.lexical import LexicalIndex
 
         if not ctx.task.documents:
             raise CannotRun(
                 "rag needs documents and the task has none (`documents:` of a task folder)"
             )
+        if ctx.previous is not None:
+            chunks = self._update(ctx.previous, ctx)
+        else:
+            chunks = self._chunks(ctx.task.documents, ctx)
+            if self.near_duplicates is not None:
+                chunks = self._without_duplicates(chunks, self.near_duplicates, ctx)
+            if self._vectors:
+                self._index(chunks, ctx)
+            else:
+                write_json_lines(ctx.workdir / CHUNKS_FILE, (chunk.plain() for chunk in chunks))
+        if self.search != "dense":
+            LexicalIndex.build(chunk.text for chunk in chunks).save(ctx.workdir)
+        ctx.details["chunks"] = len(chunks)
+
+    def _chunks(self, documents: Sequence[Document], ctx: Context) -> Sequence[Chunk]:
+        """Documents cut as the embedder, or the search by words, counts."""
+        from ..rag.chunking import chunk_documents
+        from ..rag.lexical import count_words
+
         embedder = ctx.embedder(self.embedder) if self._vectors else None
-        chunks = chunk_documents(
-            ctx.task.documents,
+        return chunk_documents(
+            documents,
             size=self.chunk_tokens,
             overlap=self.overlap_tokens,
             count_tokens=embedder.count_tokens if embedder else count_words,
             max_tokens=embedder.max_tokens if embedder else None,
             by=self.chunks,
         )
-        if self.near_duplicates is not None:
-            chunks = self._without_duplicates(chunks, self.near_duplicates, ctx)
-        if self._vectors:
-            self._index(chunks, ctx)
-        else:
-            write_json_lines(ctx.workdir / CHUNKS_FILE, (chunk.plain() for chunk in chunks))
-        if self.search != "dense":
-            LexicalIndex.build(chunk.text for chunk in chunks).save(ctx.workdir)
-        ctx.details["chunks"] = len(chunks)
 
     def _without_duplicates(
-        self, chunks: list[Chunk], similarity: float, ctx: Context
-    ) -> list[Chunk]:
+        self, chunks: Sequence[Chunk], similarity: float, ctx: Context
+    ) -> Sequence[Chunk]:
         """The chunks without the later of each two that are so similar; told in the record."""
         from ..tasks.near_duplicates import near_duplicates
 
@@ -144,10 +167,41 @@ class RAG(Strategy):
         dropped = {later for _, later in pairs}
         return [chunk for at, chunk in enumerate(chunks) if at not in dropped]
 
-    def _index(self, chunks: list[Chunk], ctx: Context) -> None:
+    def _index(self, chunks: Sequence[Chunk], ctx: Context) -> None:
         """Embed the chunks and write their vector index."""
         from ..rag.index import VectorIndex
 
+        vectors = self._embedded(chunks, ctx)
+        revision = resolve(self.embedder, kind="embedder").revision
+        index = VectorIndex.build(
+            chunks, vectors, embedder=self.embedder, revision=revision, kind=self.index
+        )
+        index.save(ctx.workdir)
+        ctx.details["index"] = index.manifest.why
+
+    def _update(self, previous: Previous, ctx: Context) -> Sequence[Chunk]:
+        """Write the older index with the chunks of new and changed documents in the place of what
+        it had; all its chunks. The others are neither cut nor embedded again."""
+        from ..rag.index import VectorIndex
+
+        touched = touched_by(previous.task, ctx.task) - {TREE}
+        cut = self._chunks([one for one in ctx.task.documents if one.id in touched], ctx)
+        index = VectorIndex.load(previous.folder, embedder=self.embedder)
+        if cut:
+            index.update(cut, self._embedded(cut, ctx))
+        gone = touched - {chunk.document for chunk in cut}
+        index.remove(gone)
+        index.save(ctx.workdir)
+        ctx.details["index"] = index.manifest.why
+        ctx.details["updated"] = {
+            "documents": len(touched - gone),
+            "gone": len(gone),
+            "chunks": len(cut),
+        }
+        return index.chunks
+
+    def _embedded(self, chunks: Sequence[Chunk], ctx: Context) -> NDArray[Any]:
+        """The vectors (len(chunks), d) of some chunks."""
         done = 0
 
         def told(more: int) -> None:
@@ -156,13 +210,7 @@ class RAG(Strategy):
             ctx.progress("embedding", done, len(chunks))
 
         texts = [chunk.text for chunk in chunks]
-        vectors = ctx.embedder(self.embedder).encode_documents(texts, progress=told)
-        revision = resolve(self.embedder, kind="embedder").revision
-        index = VectorIndex.build(
-            chunks, vectors, embedder=self.embedder, revision=revision, kind=self.index
-        )
-        index.save(ctx.workdir)
-        ctx.details["index"] = index.manifest.why
+        return ctx.embedder(self.embedder).encode_documents(texts, progress=told)
 
     def attach(self, system: System, stage: Stage) -> System:
         """Let the System retrieve from the index."""

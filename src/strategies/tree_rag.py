@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ..context_sources import TreeSource
 from ..errors import CannotRun
-from ..system import System, TreeSource
+from ..system import System
 from .base import Context, Part, Stage, Strategy
 from .rag import RAG
 
@@ -24,6 +25,7 @@ class TreeRAG(Strategy):
     at least `fuzzy`, and told as such; null finds names as they are written only.
     """
 
+    version: ClassVar[int] = 2
     reads: ClassVar[frozenset[Part]] = frozenset({"hierarchy"})
     settings_that_build: ClassVar[frozenset[str] | None] = frozenset()
 

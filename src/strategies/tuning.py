@@ -11,8 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from ..answering.answer import Rendered
+from ..answering.quotes import quoting, targets
 from ..answering.session import Session
+from ..answering.training_passages import PassageSettings, check_passages, training_prompts
 from ..errors import CannotRun
+from ..measure.refresh import How
 from ..models.chat import chat_ids
 from ..models.fetch import resolve
 from ..peft.batches import TokenisedExample, tokenise
@@ -24,13 +28,11 @@ from ..peft.settings import TrainingSettings
 from ..peft.trainer import train
 from ..prompt import Message
 from ..system import Decoding, LocalSystem, ModelRef, System, with_float_weights, with_weights
+from ..tasks.revision import changed_questions, to_train_on
 from ..tasks.task import Example, Task
-from .base import Context, Part, Stage, Strategy
+from .base import Context, Part, Previous, Stage, Strategy
+from .weights import UNMERGEABLE, base_model, same_weights, whole
 
-UNMERGEABLE = (
-    "the System has an adapter that cannot be merged into the weights (a learnt prompt), so "
-    "nothing can be trained or merged after it; put it last"
-)
 PARAPHRASING = Decoding(max_tokens=64, temperature=0.8, top_p=0.95)
 """How rewordings are drawn: alike they would teach nothing new."""
 
@@ -155,15 +157,25 @@ class Tuning(Strategy, TrainingSettings):
 
 
 class QuestionTuning(Tuning):
-    """Tuning on the task's training questions, asked as the incoming System would ask them."""
+    """Tuning on the task's training questions, asked as the incoming System would ask them; with
+    `passages`, by a mix of such as help and such as do not (RAFT)."""
 
     data: DataSettings = DataSettings()
+    passages: PassageSettings | None = None
 
     def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
         """There must be questions to train on, too."""
         super().check(system, task, before)
         if not task.train:
             raise CannotRun(f"{self.type} needs training examples and the task has none")
+        if self.passages is not None:
+            check_passages(self.type, self.passages, system, task)
+
+    def refreshes(self, system: System, task: Task, previous: Previous) -> How:
+        """Kept where no question changed, else trained on; anew where the weights beneath did."""
+        if not self.starts_from_weights or not same_weights(system, previous):
+            return "rebuilt"
+        return "updated" if changed_questions(previous.task, task, "train") else "kept"
 
     def identity(self) -> dict[str, Any]:
         """As every step's, with a paraphrasing model by its weights, wherever they lie."""
@@ -173,17 +185,31 @@ class QuestionTuning(Tuning):
             known["data"] = {**known["data"], "paraphraser": revision}
         return known
 
+    @property
+    def _quotes(self) -> bool:
+        return self.passages is not None and self.passages.quote
+
+    def prepare(self, system: System, ctx: Context) -> System:
+        """As every step's; a model that learnt to quote is read accordingly."""
+        tuned = super().prepare(system, ctx)
+        return quoting(tuned) if self._quotes else tuned
+
     def _material(self, session: Session, ctx: Context) -> Material:
         examples, report = self._questions(session, ctx)
         return Material(
-            self._tokenised(session, examples, session.tokenizer),
+            self._trained(session, examples, session.tokenizer, ctx.seed, report),
             self._tokenised(session, self._judged_by(ctx), session.tokenizer),
             report,
         )
 
     def _questions(self, session: Session, ctx: Context) -> tuple[list[Example], dict[str, Any]]:
-        """The training questions that are left after curation, and the rewordings of them."""
-        examples, report = curated(ctx.task.train, self.data, seed=ctx.seed)
+        """The training questions that are left after curation, and the rewordings of them. Where
+        an older training goes on, they are those that changed and as many of the others."""
+        given, of = ctx.task.train, {}
+        if ctx.previous is not None:
+            changed, others = to_train_on(ctx.previous.task, ctx.task, seed=ctx.seed)
+            given, of = (*changed, *others), {"changed": len(changed), "repeated": len(others)}
+        examples, report = curated(given, self.data, seed=ctx.seed)
         if self.data.paraphrases:
             asked = ctx.open(self._paraphraser(session))
             examples, written = paraphrased(
@@ -193,7 +219,7 @@ class QuestionTuning(Tuning):
                 seed=ctx.seed,
             )
             report = {**report, "paraphrasing": written}
-        return examples, report
+        return examples, {**report, **of}
 
     def _paraphraser(self, session: Session) -> LocalSystem:
         system = with_weights(session.system, "paraphrasing")
@@ -207,15 +233,35 @@ class QuestionTuning(Tuning):
     def _judged_by(self, ctx: Context) -> Sequence[Example]:
         return () if self.eval_strategy == "no" else ctx.task.validation
 
+    def _trained(
+        self,
+        session: Session,
+        examples: Sequence[Example],
+        tokenizer: Any,
+        seed: int,
+        report: dict[str, Any],
+    ) -> list[TokenisedExample]:
+        """The examples to train on; what passages were chosen for them goes into the report."""
+        if self.passages is None:
+            return self._tokenised(session, examples, tokenizer)
+        rendered, report["passages"] = training_prompts(session, examples, self.passages, seed=seed)
+        return self._tokenised(session, examples, tokenizer, rendered)
+
     def _tokenised(
-        self, session: Session, examples: Sequence[Example], tokenizer: Any
+        self,
+        session: Session,
+        examples: Sequence[Example],
+        tokenizer: Any,
+        rendered: Sequence[Rendered] | None = None,
     ) -> list[TokenisedExample]:
         """Each example as the session's System would be asked it, with its canonical answer."""
         if not examples:
             return []
-        chats: list[Sequence[Message]] = [one.messages for one in session.render(examples)]
+        rendered = rendered or session.render(examples)
+        chats: list[Sequence[Message]] = [one.messages for one in rendered]
         prompts = [chat_ids(tokenizer, chat, add_generation_prompt=True) for chat in chats]
-        answers = [example.answers[0] for example in examples]
+        plain = [example.answers[0] for example in examples]
+        answers = targets(session, examples, rendered) if self._quotes else plain
         names = [example.id for example in examples]
         return tokenise(prompts, answers, tokenizer, self.max_length, names)
 
@@ -226,7 +272,8 @@ class WeightTuning(Tuning):
     def _model(
         self, session: Session, ctx: Context, tokenizer: Any, scratch: Path
     ) -> tuple[Any, bool]:
-        return base_model(session, trains_base=True)
+        start = ctx.open(ctx.previous.system) if ctx.previous else session
+        return base_model(start, trains_base=True)
 
     def _save(
         self,
@@ -249,27 +296,3 @@ def check_weights(system: System, before: Sequence[Strategy], step: str) -> None
     last = next((each for each in reversed(before) if isinstance(each, Tuning)), None)
     if ours.adapters and last is not None and last.learns_prompt:
         raise CannotRun(UNMERGEABLE)
-
-
-def base_model(session: Session, *, trains_base: bool) -> tuple[Any, bool]:
-    """The incoming weights to train, adapters merged; `CannotRun` where one cannot be merged."""
-    from peft import PeftModel
-
-    model, bf16 = session.training_model(trains_base=trains_base)
-    if isinstance(model, PeftModel):
-        raise CannotRun(UNMERGEABLE)
-    return model, bf16
-
-
-def whole(model: Any, state: dict[str, Any] | None) -> Any:
-    """The model with all of its weights, where it had a part of them and `state` has all."""
-    import torch
-
-    if state is None:
-        return model
-    with torch.device("meta"):
-        made = type(model)(model.config)
-    made.load_state_dict(state, strict=False, assign=True)
-    made.tie_weights()
-    assert not any(weight.is_meta for weight in made.parameters())
-    return made

@@ -17,7 +17,7 @@ from .retrieval import retrieval_metric
 from .semantic import semantic
 from .text import METRICS, TextMetric
 
-SCORER_VERSION = 1
+SCORER_VERSION = 2
 """Raise it when a rule changes so that the same answers score otherwise: scores of two versions do
 not compare."""
 
@@ -40,13 +40,15 @@ REGISTRY: dict[str, Metric] = {
 ALWAYS = ("refusal_rate", "hallucination_rate", "agreement", "format")
 """What is told of every task that it applies to, named or not."""
 LOWER = ("refusal_rate", "hallucination_rate", "unsure", "unparsed", "failed")
-PATTERNS = ("recall@5", "ndcg@5")
+PATTERNS = ("recall@5", "mrr@5", "ndcg@5")
 
 
 def metric_of(name: str) -> Metric:
-    """The metric of a name: of `REGISTRY`, ``recall@k``, ``ndcg@k``, ``judge:module:factory``, or
-    the ``module:function`` of one's own. Raises `InputError` for any other, and for what cannot
-    be imported."""
+    """The metric of a name: of `REGISTRY`, ``recall@k``, ``mrr@k``, ``ndcg@k``,
+    ``judge:module:factory``, or the ``module:function`` of one's own.
+
+    Raises `InputError` for any other, and for what cannot be imported.
+    """
     found = REGISTRY.get(name) or retrieval_metric(name)
     if found is not None:
         return found
@@ -78,13 +80,13 @@ def needs_of(names: Iterable[str]) -> set[str]:
 def rate(items: Sequence[Item], names: Sequence[str], tools: Tools) -> dict[str, Values]:
     """The values of each named metric, then of those that are always told.
 
-    Recall and nDCG are told at the number of passages that questions were given at most. A metric
-    that applies to no question is left out.
+    Recall, MRR and nDCG are told at the number of passages that questions were given at most. A
+    metric that applies to no question is left out.
     """
     if not items:
         return {}
     depth = max((len(item.passages) for item in items), default=0)
-    retrieval = (f"recall@{depth}", f"ndcg@{depth}") if depth else ()
+    retrieval = [f"{name}@{depth}" for name in ("recall", "mrr", "ndcg")] if depth else []
     rated: dict[str, Values] = {}
     for name in dict.fromkeys((*names, *ALWAYS, *retrieval)):
         for key, values in metric_of(name).rate(items, tools).items():
