@@ -94,7 +94,8 @@ def row(case: str, size: int, found: dict[str, Any]) -> list[str]:
 
 def _what(found: dict[str, Any]) -> str:
     if "kind" in found:
-        return f"{found['kind']}, saved in {found['save_s']:.1f} s, {found['disk_bytes'] / 1e6:,.0f} MB"
+        size = f"{found['disk_bytes'] / 1e6:,.0f} MB"
+        return f"{found['kind']}, saved in {found['save_s']:.1f} s, {size}"
     if "open_s" in found:
         return (
             f"opened in {found['open_s']:.3f} s, first question {found['first_question_s']:.3f} s"

@@ -9,19 +9,29 @@ import json
 import resource
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import raptor_algorithm
 from retrieval_texts import ASKED, read, static_model
 
+from wattune.effort import Effort
+from wattune.models.embedder import Embedder
 from wattune.rag.chunking import Chunk
+from wattune.rag.extractive import Below, Extractive
 from wattune.rag.index import VectorIndex
+from wattune.rag.summaries import KeptSummaries, summarised
+from wattune.rag.summary_index import SummaryIndex
+from wattune.rag.tree_shapes import grown
 
 K = 10
+FAN = 12
+SUMMARY_TOKENS = 100
+BUDGET_TOKENS = 400
 ASKED_AT_MOST = 200
 
 
@@ -178,6 +188,52 @@ def _peer(
     }
 
 
+def summary_tree(shape: Literal["windows", "clusters"]) -> Callable[[int, Path], dict[str, Any]]:
+    """Our tree of a shape: grown, summarised by sentences, all of it embedded and indexed."""
+
+    def case(count: int, work: Path) -> dict[str, Any]:
+        chunks, vectors = read(work, count)
+        embedder = static_model(work, "minilm")
+        (levels, query), build = clocked(lambda: _tree(shape, chunks, vectors, embedder))
+        seconds, _ = asked(work, query)
+        memory = peak_memory_bytes()
+        return {
+            "build_s": build,
+            "query_ms": seconds * 1e3,
+            "nodes": levels,
+            "memory_bytes": memory,
+        }
+
+    return case
+
+
+def _tree(
+    shape: Literal["windows", "clusters"], chunks: list[Chunk], vectors: Any, embedder: Embedder
+) -> tuple[list[int], Callable[[Any], Any]]:
+    tree = grown(shape, chunks, vectors, fan=FAN, seed=0)
+    extractive = Extractive(embedder.encode_documents, embedder.count_tokens)
+    with tempfile.TemporaryDirectory() as folder:
+        nodes = summarised(
+            tree,
+            chunks,
+            vectors,
+            summarise=lambda below: [(text, True) for text in extractive(below)],
+            kept=KeptSummaries(Effort(Path(folder), writes=True)),
+            how="extractive",
+            tokens=SUMMARY_TOKENS,
+            count_tokens=embedder.count_tokens,
+            batch=256,
+        )
+    made = embedder.encode_documents([node.text for node in nodes])
+    both = [*chunks, *nodes]
+    rows = np.concatenate([vectors, made])
+    index = VectorIndex.build(both, rows, embedder="static", revision="1")
+    tokens = np.array([embedder.count_tokens(node.text) for node in both], dtype=np.int64)
+    whole = SummaryIndex(index, tree, tokens)
+    levels = np.bincount(tree.levels)[1:].tolist()
+    return levels, lambda one: whole.collapsed(one[None], BUDGET_TOKENS)[0]
+
+
 def raptor(count: int, work: Path) -> dict[str, Any]:
     """RAPTOR's tree over the same chunks and vectors, with our extractive summaries."""
     chunks, vectors = read(work, count)
@@ -186,7 +242,7 @@ def raptor(count: int, work: Path) -> dict[str, Any]:
         lambda: raptor_algorithm.tree(
             [chunk.text for chunk in chunks],
             vectors,
-            summarise=summariser(embedder),
+            summarise=_one_by_one(embedder),
             embed=embedder.encode_documents,
             tokens=embedder.count_tokens,
             say=lambda line: sys.stderr.write(f"{line}\n"),
@@ -196,11 +252,24 @@ def raptor(count: int, work: Path) -> dict[str, Any]:
     return {"build_s": build, "nodes": nodes, "memory_bytes": peak_memory_bytes()}
 
 
+def _one_by_one(embedder: Embedder) -> Callable[[Sequence[str]], str]:
+    """The same extractive summaries, of a cluster's texts."""
+    extractive = Extractive(embedder.encode_documents, embedder.count_tokens)
+
+    def summarise(texts: Sequence[str]) -> str:
+        centroid = embedder.encode_documents(list(texts)).mean(axis=0)
+        return extractive([Below(tuple(texts), centroid, SUMMARY_TOKENS)])[0]
+
+    return summarise
+
+
 CASES: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "ours": ours,
     "ours-opened": ours_opened,
     "langchain-memory": langchain_memory,
     "langchain-faiss": langchain_faiss,
+    "summary-windows": summary_tree("windows"),
+    "summary-clusters": summary_tree("clusters"),
     "raptor": raptor,
 }
 
