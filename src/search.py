@@ -13,17 +13,16 @@ Fact = str | int | float | bool
 """What a document's metadata hold."""
 
 
-class Search(Value):
-    """How an index is searched, and what becomes of what was found.
+class SearchSettings(Value):
+    """How what was found is put in order, and what becomes of it.
 
-    `by` vectors, by words (BM25) or by both, whose scores `fusion` makes into one; `weight` is the
-    vectors' part of min-max. `where`: metadata that a passage's document must have, a list being
-    any of its values. A `reranker` (a cross-encoder) scores the `candidates` anew; `mmr` below 1
-    prefers passages unlike those before them. What scores below `threshold` is left out. `expand`
-    gives a chunk with the one before and after it, or its whole document. `order` is the prompt's.
+    Of two searches `fusion` makes one score; `weight` is the vectors' part of min-max. `where`:
+    metadata that a passage's document must have, a list being any of its values. A `reranker` (a
+    cross-encoder) scores the `candidates` anew; `mmr` below 1 prefers passages unlike those before
+    them. What scores below `threshold` is left out. `expand` gives a chunk with the one before and
+    after it, or its whole document. `order` is the prompt's.
     """
 
-    by: Literal["dense", "lexical", "hybrid"] = "dense"
     fusion: Literal["min_max", "rrf"] = "min_max"
     weight: Share = 0.3
     where: dict[str, Fact | list[Fact]] = {}
@@ -33,6 +32,12 @@ class Search(Value):
     threshold: float | None = Field(default=None, allow_inf_nan=False)
     expand: Literal["none", "neighbours", "document"] = "none"
     order: Literal["best_first", "best_last"] = "best_first"
+
+
+class Search(SearchSettings):
+    """How an index is asked: `by` vectors, by words (BM25) or by both."""
+
+    by: Literal["dense", "lexical", "hybrid"] = "dense"
 
     @property
     def looks_at_more(self) -> bool:

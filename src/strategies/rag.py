@@ -12,7 +12,7 @@ from ..errors import CannotRun
 from ..files import write_json_lines
 from ..measure.refresh import How
 from ..models.fetch import resolve
-from ..search import Fact, Search, Share
+from ..search import Search, SearchSettings
 from ..system import System
 from ..tasks.folder import TREE
 from ..tasks.revision import touched_by
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..rag.chunking import Chunk
 
 
-class RAG(Strategy):
+class RAG(Strategy, SearchSettings):
     """Cut the documents into chunks, index them by vectors, by words or both, retrieve the top `k`.
 
     `chunk_tokens` and `overlap_tokens` are counted in the embedder's tokens, or in words where
@@ -59,15 +59,6 @@ class RAG(Strategy):
     index: str = "auto"
     retriever: Literal["index", "oracle"] = "index"
     search: Literal["dense", "lexical", "hybrid"] = "hybrid"
-    fusion: Literal["min_max", "rrf"] = "min_max"
-    weight: Share = 0.3
-    where: dict[str, Fact | list[Fact]] = {}
-    reranker: str | None = None
-    candidates: int = Field(default=50, ge=1, le=10_000)
-    mmr: Share | None = None
-    threshold: float | None = Field(default=None, allow_inf_nan=False)
-    expand: Literal["none", "neighbours", "document"] = "none"
-    order: Literal["best_first", "best_last"] = "best_first"
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -85,8 +76,8 @@ class RAG(Strategy):
 
     def _search(self) -> Search:
         """How the index is asked, as the System holds it."""
-        same = Search.model_fields.keys() - {"by"}
-        return Search(by=self.search, **{name: getattr(self, name) for name in same})
+        same = {name: getattr(self, name) for name in SearchSettings.model_fields}
+        return Search(by=self.search, **same)
 
     @property
     def _vectors(self) -> bool:
