@@ -231,7 +231,7 @@ def _tree(
     tokens = np.array([embedder.count_tokens(node.text) for node in both], dtype=np.int64)
     whole = SummaryIndex(index, tree, tokens)
     levels = np.bincount(tree.levels)[1:].tolist()
-    return levels, lambda one: whole.collapsed(one[None], BUDGET_TOKENS)[0]
+    return levels, lambda one: whole.collapsed([""], one[None], BUDGET_TOKENS)[0]
 
 
 def raptor(count: int, work: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from langchain_core.documents import Document as LangchainDocument
@@ -46,8 +46,17 @@ WAYS = {
     "hybrid 0.7": Search(by="hybrid", weight=0.7),
     "hybrid rrf": Search(by="hybrid", fusion="rrf"),
 }
-Asked = list[tuple[str, frozenset[str]]]
-"""Questions, each with the documents that answer it."""
+
+
+class Question(NamedTuple):
+    """A question, the documents that answer it, and its accepted answers."""
+
+    text: str
+    evidence: frozenset[str]
+    answers: tuple[str, ...]
+
+
+Asked = list[Question]
 
 
 class OurEmbedder(Embeddings):
@@ -73,14 +82,20 @@ def xquad(path: Path) -> tuple[list[Document], Asked]:
     for paragraph in itertools.chain(*(article["paragraphs"] for article in content["data"])):
         documents.append(Document(id=f"p{len(documents)}", text=paragraph["context"]))
         evidence = frozenset({documents[-1].id})
-        asked += [(question["question"], evidence) for question in paragraph["qas"]]
+        for one in paragraph["qas"]:
+            answers = tuple(answer["text"] for answer in one["answers"])
+            asked.append(Question(one["question"], evidence, answers))
     return documents, asked
 
 
 def of_task(name: str) -> tuple[list[Document], Asked]:
     """A task's documents, and those of its validation questions that name their evidence."""
     task = wt.load_task(name)
-    asked = [(e.question, frozenset(e.evidence)) for e in task.validation if e.evidence]
+    asked = [
+        Question(e.question, frozenset(e.evidence), e.answers)
+        for e in task.validation
+        if e.evidence
+    ]
     return list(task.documents), asked
 
 
@@ -141,7 +156,7 @@ def main() -> None:
         collections[given.task] = of_task(given.task)
     for name, (documents, asked) in collections.items():
         lines = [f"{name}, {len(asked):,} questions: hit at {', '.join(map(str, CUTS))}"]
-        questions = [question for question, _ in asked]
+        questions = [one.text for one in asked]
         known = dict(zip(questions, embedder.encode_queries(questions), strict=True))
         found = ours(documents, questions, embedder, known)
         found["LangChain"] = langchain(documents, questions, embedder, known)
@@ -149,8 +164,8 @@ def main() -> None:
             cells = []
             for cut in CUTS:
                 hits = [
-                    float(bool(evidence & set(ids[:cut])))
-                    for ids, (_, evidence) in zip(passages, asked, strict=True)
+                    float(bool(one.evidence & set(ids[:cut])))
+                    for ids, one in zip(passages, asked, strict=True)
                 ]
                 score = bootstrap_mean(hits)
                 cells.append(f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]")

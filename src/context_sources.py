@@ -76,13 +76,14 @@ class TreeSource(Value):
 class SummarySource(Value):
     """Chunks and summaries from a tree over them, the best within `budget_tokens`.
 
-    ``collapsed`` searches all nodes at once, ``top_down`` goes from the root to the chunks, on from
-    the `beam` best nodes of each level. Tokens are the embedder's.
+    ``collapsed`` searches all nodes at once, by vectors or as `search` says, ``top_down`` goes from
+    the root to the chunks, on from the `beam` best nodes of each level. Tokens are the embedder's.
     """
 
     type: Literal["summary"] = "summary"
     stage: StageRef
     embedder: str
+    search: Literal["dense", "hybrid"] = "dense"
     retrieve: Literal["collapsed", "top_down"]
     budget_tokens: int
     beam: int

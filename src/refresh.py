@@ -11,7 +11,7 @@ What building takes is metered as "refresh", what asking takes as "revision".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from .answering.answer import Answer
@@ -27,6 +27,7 @@ from .measure.record import Bill, Phase, Score, ScoredAnswer
 from .measure.refresh import Refresh
 from .measure.statistics import bootstrap_mean
 from .ranks import Ranks
+from .rehearsal import rehearse
 from .scoring import score_answers, tools_of
 from .strategies import Progress
 from .system import System
@@ -63,8 +64,11 @@ def refreshed(
     pool, ranks = builder.pool, builder.ranks
     asker = _Asker(job, job.revision, pool, ranks, progress)
     before = dict(pool.loads)
+    spent, opened = Bill(), list[Phase]()
     try:
+        rehearse(replace(job, task=job.revision, revision=None))
         made, stages = builder.refresh()
+        spent = sum((stage.spent for stage in stages), Bill())
         loads = gather_phases(pool.loads)
         opened = [
             loads[key]
@@ -81,7 +85,6 @@ def refreshed(
         tools = tools_of(job.task.metrics, job.scoring_embedder, pool)
         unchanged = [example for example in examples if example.id not in ids]
         kept = {example.id for example in unchanged}
-        spent = sum((stage.spent for stage in stages), Bill())
         refresh = Refresh(
             version=job.revision.version,
             fingerprint=job.revision.fingerprint,
@@ -98,8 +101,12 @@ def refreshed(
     except (StorageError, ProcessLost):
         raise
     except WattuneError as error:
-        return Refreshed(flags=(f"{NOT_REFRESHED}: {error}",))
-    return Refreshed(refresh, add_phases(asker.phases), spent + bill_of([*opened, *asker.phases]))
+        refresh, why = None, str(error)
+    except Exception as error:  # what the run itself measured is not to be lost with it
+        refresh, why = None, f"{type(error).__name__}: {error}"
+    flags = () if refresh is not None else (f"{NOT_REFRESHED}: {why}",)
+    asked = add_phases(asker.phases) if asker.phases else None
+    return Refreshed(refresh, asked, spent + bill_of([*opened, *asker.phases]), flags)
 
 
 @dataclass

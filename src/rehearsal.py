@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +29,8 @@ NOWHERE = Path(os.devnull, "rehearsal")
 
 
 def rehearse(job: Job) -> None:
-    """Raise what the run is sure to raise, as far as that is known from its steps, their settings,
-    the task and its revision. Nothing is opened, built or written."""
-    if job.revision is not None:
-        rehearse(replace(job, task=job.revision, revision=None))
+    """Raise what the run is sure to raise, as far as that is known from its steps, their settings
+    and the task. Nothing is opened, built or written."""
     task = job.task.without_test()
     before: list[Strategy] = []
 

@@ -38,6 +38,11 @@ def as_retriever(
             "this system retrieves nothing: its prompts have no passages; take one that was made "
             "with rag, tree_rag or another step that gives some"
         )
+    if any(source.type == "index" and source.retriever == "oracle" for source in system.sources):
+        raise InputError(
+            "retriever: oracle looks into the evidence of a task's question, and a free question "
+            "has none; take a system with retriever: index"
+        )
     if k is not None:
         system = _with_k(system, k)
     return SystemRetriever(system=system, stages=stages or StageStore())

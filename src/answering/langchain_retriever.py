@@ -70,7 +70,12 @@ class SystemRetriever(BaseRetriever):
             with Meter() as meter:  # openings are always metered; here nobody asks what they cost
                 self._pool = Pool(self.stages, meter)
                 sources = Sources(self.system, self._pool)
-                sources.open()
+                try:
+                    sources.open()
+                except BaseException:
+                    self._pool.close()
+                    self._pool = None
+                    raise
             self._sources = sources
         return self._sources
 

@@ -16,6 +16,7 @@ from ..context_sources import (
     TreeSource,
 )
 from ..files import read_text
+from ..models.fetch import resolve
 from ..prompt import Passage, Shot, ordered
 from ..rag.shot_index import ShotIndex, others
 from ..system import System
@@ -91,7 +92,8 @@ class Sources:
             if isinstance(source, NearestShots):
                 self._pool.embedder(source.embedder)
                 folder = self._pool.stages.folder(source.stage)
-                opened.append((source, ShotIndex.load(folder, embedder=source.embedder)))
+                name, revision = source.embedder, revision_of(source.embedder)
+                opened.append((source, ShotIndex.load(folder, embedder=name, revision=revision)))
         return opened
 
     @functools.cached_property
@@ -130,7 +132,8 @@ class Sources:
         index = embed = None
         if source.embedder is not None:
             embed = self._pool.embedder(source.embedder).encode_queries
-            index = VectorIndex.load(folder, embedder=source.embedder)
+            revision = revision_of(source.embedder)
+            index = VectorIndex.load(folder, embedder=source.embedder, revision=revision)
         return Retriever(
             index,
             embed,
@@ -168,12 +171,24 @@ class Sources:
 
         embedder = self._pool.embedder(source.embedder)
         folder = self._pool.stages.folder(source.stage)
-        index = SummaryIndex.load(folder, embedder=source.embedder)
+        by_words = source.search == "hybrid" and source.retrieve == "collapsed"
+        index = SummaryIndex.load(
+            folder,
+            embedder=source.embedder,
+            revision=revision_of(source.embedder),
+            by_words=by_words,
+        )
 
         def retrieve(examples: Sequence[Example]) -> list[list[Passage]]:
-            vectors = embedder.encode_queries([example.question for example in examples])
+            questions = [example.question for example in examples]
+            vectors = embedder.encode_queries(questions)
             if source.retrieve == "collapsed":
-                return index.collapsed(vectors, source.budget_tokens)
+                return index.collapsed(questions, vectors, source.budget_tokens)
             return index.top_down(vectors, source.budget_tokens, source.beam)
 
         return retrieve
+
+
+def revision_of(embedder: str) -> str:
+    """The revision that an index must have been made with."""
+    return resolve(embedder, kind="embedder").revision

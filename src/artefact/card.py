@@ -32,7 +32,6 @@ _SPOKEN = {
     "index": "an index of documents",
     "tree": "a tree of entities",
     "summary": "a tree of summaries",
-    "langchain": "what a LangChain store was filled with",
     "documents": "documents that stand in every prompt",
     "nearest_shots": "examples found by their likeness",
     "classical": "a classifier (TF-IDF and logistic regression)",
@@ -252,7 +251,6 @@ def _limits(system: System, record: Record | None) -> str:
         said.append("The figures above are of that task's questions on one machine, no others.")
     if any(
         source.type in ("index", "summary", "documents", "nearest_shots")
-        or (source.type == "langchain" and source.stage is not None)
         for source in system.sources
     ):
         said.append("The folder holds text of the documents or examples it was made from.")

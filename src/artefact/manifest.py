@@ -20,8 +20,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from ..errors import StorageError
+from ..errors import CannotRun, StorageError
 from ..files import file_digest, read_text
+from ..models.langchain_factory import NAMED
 from ..stages import MANIFEST as STAGE_MANIFEST
 from ..stages import StageRef
 from ..system import ModelRef, System, parse_system, with_weights
@@ -136,6 +137,7 @@ def read_manifest(folder: Path) -> tuple[SavedSystem, System]:
         raise StorageError(f"{path}: no manifest of a system ({where}: {fault['msg']})") from error
     if system.kind == "endpoint":  # whose key it would send, and where to, a stranger decided
         with_weights(system, "a saved system")
+    check_no_code(system)
     named = {ref.key for ref in stages_of(system).values()}
     if named != set(saved.stages.values()):
         raise StorageError(
@@ -143,6 +145,18 @@ def read_manifest(folder: Path) -> tuple[SavedSystem, System]:
             f"{_listed(saved.stages.values())}; save it again"
         )
     return saved, system
+
+
+def check_no_code(system: System) -> None:
+    """Raise `CannotRun` for a system that calls a function to make its store or embedder: who
+    opens a folder from elsewhere has not agreed to run what it names."""
+    for source in system.sources:
+        name = source.factory if source.type == "langchain" else getattr(source, "embedder", None)
+        if name and (source.type == "langchain" or name.startswith(NAMED)):
+            raise CannotRun(
+                f"the system calls {name.removeprefix(NAMED)} to make its store or embedder, and a "
+                "saved system names no code that is run; share its recipe instead"
+            )
 
 
 def read_small_json(path: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from .manifest import (
     SavedFile,
     SavedSystem,
     check_kind,
+    check_no_code,
     stages_of,
 )
 
@@ -69,6 +70,7 @@ def save_system(
     folder = Path(folder).expanduser()
     if isinstance(system, EndpointSystem):
         system = with_weights(system, "saving a system")
+    check_no_code(system)
     if record is not None:
         _check_record(system, record)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -23,7 +23,8 @@ def chat_ids(
     A mark of the tokenizer's own within a text, such as that of the end of a turn, gets a space, so
     that no document can end its turn. Raises `ModelError` when the template refuses the messages.
     """
-    messages = [_without_marks(tokenizer, message) for message in messages]
+    marks = [str(one) for one in tokenizer.added_tokens_decoder.values() if one.special]
+    messages = [_without_marks(marks, message) for message in messages]
     if not tokenizer.chat_template:
         return _plain_ids(tokenizer, messages, add_generation_prompt)
     from jinja2.exceptions import TemplateError
@@ -39,11 +40,10 @@ def chat_ids(
         raise ModelError(f"the model's chat template refuses the messages: {error}") from error
 
 
-def _without_marks(tokenizer: Any, message: Message) -> Message:
+def _without_marks(marks: Sequence[str], message: Message) -> Message:
     text = message["content"]
-    for token in tokenizer.added_tokens_decoder.values():
-        mark = str(token)
-        if token.special and len(mark) > 1 and mark in text:
+    for mark in marks:
+        if len(mark) > 1 and mark in text:
             text = text.replace(mark, f"{mark[0]} {mark[1:]}")
     return {"role": message["role"], "content": text}
 

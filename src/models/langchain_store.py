@@ -96,8 +96,9 @@ class LangchainStore:
                         unless=(NotImplementedError, ValueError),
                     )
             except (NotImplementedError, ValueError):  # no way from its distances to relevances
-                self._tells_scores = False
+                pass
         documents = self._asked(doing, lambda: store.similarity_search(question, k=k))
+        self._tells_scores = False  # it can be asked, so it was not the asking that failed
         return [(document, None) for document in documents]
 
     def holds(self, ids: Sequence[str]) -> set[str] | None:

@@ -149,18 +149,18 @@ class EntityTree:
         return told
 
     def _siblings(self, entity: Entity, parent: Entity, most: int) -> list[list[str]]:
-        alike = self._children(parent)[entity.level]
+        alike = list(self._children(parent)[entity.level])
+        alike.remove(entity.name)  # once: another may be called the same
         level = noun_of(entity.level) or "part"
-        number = len(alike) - 1
+        number = len(alike)
         if not number:
             return []
         if number == 1:
-            other = next(name for name in alike if name != entity.name)
-            return [[f"The other {level} of {called(parent)} is {other}."]]
+            return [[f"The other {level} of {called(parent)} is {alike[0]}."]]
         counted = f"{capital(called(parent))} has {number} other {plural(level)}."
         if number > most:
             return [[counted]]
-        others = and_list(name for name in alike if name != entity.name)
+        others = and_list(alike)
         return [[f"The other {plural(level)} of {called(parent)} are {others}.", counted]]
 
     def _children(self, entity: Entity) -> dict[str, list[str]]:

@@ -94,13 +94,15 @@ class VectorIndex:
         revision: str | None = None,
         dimension: int | None = None,
     ) -> VectorIndex:
-        """Open a saved index for questions embedded by `embedder` (and `revision` and `dimension`
-        where given). Vectors and chunks stay in their files, mapped into memory.
+        """Open a saved index for questions embedded by `embedder`, or by any that has the given
+        `revision`, into `dimension` where given. Vectors and chunks stay in their files, mapped
+        into memory.
 
         Raises `StorageError` where a file is missing or changed, or the index was made with
         another embedder, revision or dimension.
         """
-        wanted = {"embedder": embedder, "revision": revision, "dimension": dimension}
+        name = None if revision else embedder  # equal weights may lie in two places
+        wanted = {"embedder": name, "revision": revision, "dimension": dimension}
         opened = cls(*read_index(folder, wanted))
         opened._mapped = True
         return opened

@@ -153,6 +153,8 @@ def _try(factory: str, dimension: int, vector: NDArray[np.float32], index: Any) 
     index.search(vector, 1, params=parameters(index, selector))
     reconstructed(index, one)
     forget_places(index)
+    if native(index):
+        index.remove_ids(faiss.IDSelectorBatch(one))
     index.reset()
 
 

@@ -186,14 +186,11 @@ class Retriever:
         """The rows of some documents that `where` allows as well."""
         import numpy as np
 
-        for name in documents:
-            if name not in self._rows_of:
-                raise InputError(
-                    f'a question names "{name}" as evidence, and the index holds no such '
-                    "document; mend `evidence`, or add the document"
-                )
+        # A document may have none: all its chunks were near-duplicates, it came with a revision, or
+        # the evidence is the hierarchy. That names are right was checked when the task was read.
         rows = np.array(
-            sorted({row for name in documents for row in self._rows_of[name]}), dtype=np.int64
+            sorted({row for name in documents for row in self._rows_of.get(name, ())}),
+            dtype=np.int64,
         )
         return rows if self._allowed is None else np.intersect1d(rows, self._allowed)
 

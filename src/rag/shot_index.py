@@ -66,10 +66,11 @@ class ShotIndex:
         self._index.save(folder)
 
     @classmethod
-    def load(cls, folder: Path, *, embedder: str) -> ShotIndex:
+    def load(cls, folder: Path, *, embedder: str, revision: str | None = None) -> ShotIndex:
         """Open what `save` wrote, for questions embedded by `embedder`; `StorageError` as
         `VectorIndex.load`."""
-        return cls(VectorIndex.load(folder, embedder=embedder), read_shots(folder))
+        index = VectorIndex.load(folder, embedder=embedder, revision=revision)
+        return cls(index, read_shots(folder))
 
     def nearest(
         self, examples: Sequence[Example], vectors: NDArray[Any], k: int

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, StorageError
 from ..files import storage
 from ..prompt import Passage
+from ..search import Search
+from .fusion import Hits, min_max
 from .index import VectorIndex
 from .index_checks import DECIMALS, unit
+from .lexical import LexicalIndex
 from .retriever import BATCH
 from .tree_shapes import Tree
 
@@ -30,11 +33,18 @@ NODES_FILE = "nodes.npy"
 class SummaryIndex:
     """The nodes of a tree in an index of vectors, row i being node i, leaves first.
 
-    `tokens` (n,) are those of each node's text, as the embedder counts them.
+    `tokens` (n,) are those of each node's text, as the embedder counts them. Where there is
+    `lexical`, an index of words over the same rows, nodes are found by both.
     """
 
-    def __init__(self, index: VectorIndex, tree: Tree, tokens: NDArray[np.int64]) -> None:
-        self.index, self.tree, self.tokens = index, tree, tokens
+    def __init__(
+        self,
+        index: VectorIndex,
+        tree: Tree,
+        tokens: NDArray[np.int64],
+        lexical: LexicalIndex | None = None,
+    ) -> None:
+        self.index, self.tree, self.tokens, self.lexical = index, tree, tokens, lexical
 
     def save(self, folder: Path) -> None:
         """Write the index's files and nodes.npy: for each node its parent (-1: none) and tokens.
@@ -44,6 +54,8 @@ class SummaryIndex:
         import numpy as np
 
         self.index.save(folder)
+        if self.lexical is not None:
+            self.lexical.save(folder)
         beside = folder / f".{NODES_FILE}.tmp"
         with storage(folder):
             with beside.open("wb") as stream:
@@ -52,8 +64,11 @@ class SummaryIndex:
             os.replace(beside, folder / NODES_FILE)
 
     @classmethod
-    def load(cls, folder: Path, *, embedder: str, revision: str | None = None) -> SummaryIndex:
-        """Open a saved tree for questions embedded by `embedder`.
+    def load(
+        cls, folder: Path, *, embedder: str, revision: str | None = None, by_words: bool = False
+    ) -> SummaryIndex:
+        """Open a saved tree for questions embedded by `embedder`, with its index of words where it
+        is to be searched `by_words` too.
 
         Raises `StorageError` as `VectorIndex.load` does, and where nodes.npy is missing, cannot be
         read, or is not of a tree over the index's rows.
@@ -72,12 +87,15 @@ class SummaryIndex:
         parents, tokens = np.ascontiguousarray(table.T)
         above = parents[parents >= 0]
         leaves = int(above.min()) if above.size else len(parents)
-        return cls(index, Tree(parents, leaves), tokens)
+        lexical = LexicalIndex.load(folder) if by_words else None
+        return cls(index, Tree(parents, leaves), tokens, lexical)
 
-    def collapsed(self, vectors: NDArray[Any], budget_tokens: int) -> list[list[Passage]]:
-        """For each of `vectors` (n, d) the nearest nodes, best first, up to the one that
-        `budget_tokens` has no room for. A summary is passed over where something below it was
-        taken, which says it better; what is below a summary that was taken is not: it says more."""
+    def collapsed(
+        self, questions: Sequence[str], vectors: NDArray[Any], budget_tokens: int
+    ) -> list[list[Passage]]:
+        """For each of n questions and their `vectors` (n, d) the best nodes, best first, up to the
+        one that `budget_tokens` has no room for. A summary is passed over where something below it
+        was taken, which says it better; what is below one that was taken is not: it says more."""
         found: list[list[Passage]] = []
         for start in range(0, len(vectors), BATCH):
             batch = vectors[start : start + BATCH]
@@ -86,7 +104,8 @@ class SummaryIndex:
             # So many fill the budget where they are of usual length; then more, where they do not.
             count = 2 + 2 * -(-budget_tokens * len(self.tokens) // max(1, int(self.tokens.sum())))
             while waiting:
-                searched = self.index.search(batch[waiting], count)
+                asked = [questions[start + at] for at in waiting]
+                searched = self._ranked(asked, batch[waiting], count)
                 whole = []
                 for at, rows in zip(waiting, searched, strict=True):
                     hits[at], full = self._fitting(rows, budget_tokens)
@@ -96,6 +115,17 @@ class SummaryIndex:
                 count *= 4
             found += [self._passages(rows) for rows in hits]
         return found
+
+    def _ranked(self, questions: list[str], vectors: NDArray[Any], count: int) -> list[Hits]:
+        """The `count` best nodes of each question, by vectors or by both."""
+        if self.lexical is None:
+            return list(self.index.search(vectors, count))
+        usual = Search()
+        wide = max(count, usual.candidates)
+        found = zip(
+            self.index.search(vectors, wide), self.lexical.search(questions, wide), strict=True
+        )
+        return [min_max(*both, usual.weight)[:count] for both in found]
 
     def top_down(self, vectors: NDArray[Any], budget_tokens: int, beam: int) -> list[list[Passage]]:
         """For each of `vectors` (n, d) leaves only, best first, up to the one that `budget_tokens`
@@ -154,6 +184,7 @@ class SummaryIndex:
                 title=chunk.title,
                 score=round(score, DECIMALS),
                 source="index",
+                metadata=chunk.metadata,
             )
             for chunk, score in chunks
         ]

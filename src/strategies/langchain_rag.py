@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from ..context_sources import LangChainSource
-from ..errors import CannotRun
-from ..files import write_json_lines
+from ..errors import CannotRun, StorageError
+from ..files import read_text, write_json, write_json_lines
 from ..measure.quality.custom import DOTTED
+from ..measure.record import Bill
 from ..measure.refresh import How
 from ..models.fetch import resolve
 from ..models.langchain_factory import HERE, NAMED
@@ -18,6 +20,8 @@ from ..system import System
 from ..tasks.task import Task
 from .base import Context, Part, Previous, Stage, Strategy
 
+FILLED = "filled.json"
+"""What filling had cost when its last batch was in."""
 CUTTING = ("chunk_tokens", "overlap_tokens", "chunks")
 
 
@@ -109,12 +113,18 @@ class LangChainRAG(Strategy):
         )
         plain = [chunk.plain() for chunk in chunks]
         write_json_lines(ctx.workdir / CHUNKS_FILE, plain)
+        # What a killed attempt put in is still in the store, and so is not to be had for nothing.
+        note = ctx.effort.folder / FILLED
+        with contextlib.suppress(StorageError, ValueError):
+            ctx.effort.carry(Bill.model_validate_json(read_text(note)))
         done = 0
 
         def told(more: int) -> None:
             nonlocal done
             done += more
             ctx.progress("filling the store", done, len(plain))
+            write_json(note, ctx.effort.spent().plain())
+            ctx.effort.note()
 
         put = fill(ctx.store(self.factory), plain, told)
         ctx.details.update(chunks=len(plain), put_into_the_store=put)

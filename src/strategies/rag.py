@@ -177,7 +177,8 @@ class RAG(Strategy, SearchSettings):
 
         touched = touched_by(previous.task, ctx.task) - {TREE}
         cut = self._chunks([one for one in ctx.task.documents if one.id in touched], ctx)
-        index = VectorIndex.load(previous.folder, embedder=self.embedder)
+        revision = resolve(self.embedder, kind="embedder").revision
+        index = VectorIndex.load(previous.folder, embedder=self.embedder, revision=revision)
         if cut:
             index.update(cut, self._embedded(cut, ctx))
         gone = touched - {chunk.document for chunk in cut}

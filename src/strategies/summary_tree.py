@@ -39,8 +39,8 @@ class SummaryTree(Strategy):
     `shape` is headings, windows (neighbours) or clusters (by meaning); a node has at most `fan`
     children. `summaries` are extractive (sentences of the text, no model is asked) or by the
     model, of at most `summary_tokens`. `retrieve` is collapsed (all nodes in one search) or
-    top_down (from the root to the chunks, `beam` nodes a level). Chunks are RAG's, and tokens the
-    embedder's.
+    top_down (from the root to the chunks, `beam` nodes a level, by vectors alone). Chunks and
+    `search` are RAG's, and tokens the embedder's.
     """
 
     reads: ClassVar[frozenset[Part]] = frozenset({"documents", "system", "machine", "seed"})
@@ -55,6 +55,7 @@ class SummaryTree(Strategy):
             "chunks",
             "embedder",
             "index",
+            "search",
         }
     )
 
@@ -71,6 +72,7 @@ class SummaryTree(Strategy):
     chunks: Literal["heading", "sentences"] = "heading"
     embedder: str = "minilm"
     index: str = "auto"
+    search: Literal["dense", "hybrid"] = "hybrid"
 
     @model_validator(mode="after")
     def _has_room(self) -> Self:
@@ -113,6 +115,8 @@ class SummaryTree(Strategy):
         import langchain_text_splitters  # noqa: F401
 
         ctx.embedder(self.embedder)
+        if self.search == "hybrid":
+            import bm25s  # type: ignore[import-untyped]  # noqa: F401
         if self.summaries == "model":
             from .written_summaries import summariser
 
@@ -128,6 +132,7 @@ class SummaryTree(Strategy):
 
         from ..rag.chunking import chunk_documents
         from ..rag.index import VectorIndex
+        from ..rag.lexical import LexicalIndex
         from ..rag.summaries import KeptSummaries, known_summaries
         from ..rag.summary_index import SummaryIndex
         from ..rag.tree_shapes import grown
@@ -147,7 +152,8 @@ class SummaryTree(Strategy):
             raise CannotRun("summary_tree found no text in the task's documents")
         older, known = None, {}
         if ctx.previous is not None:
-            older = VectorIndex.load(ctx.previous.folder, embedder=self.embedder)
+            revision = resolve(self.embedder, kind="embedder").revision
+            older = VectorIndex.load(ctx.previous.folder, embedder=self.embedder, revision=revision)
             known = known_summaries(ctx.previous.folder)
         vectors = self._embedded(chunks, older, ctx)
         tree = grown(self.shape, chunks, vectors, fan=self.fan, seed=ctx.seed)
@@ -162,7 +168,10 @@ class SummaryTree(Strategy):
             both, vectors, embedder=self.embedder, revision=revision, kind=self.index
         )
         tokens = np.array([embedder.count_tokens(node.text) for node in both], dtype=np.int64)
-        SummaryIndex(index, tree, tokens).save(ctx.workdir)
+        lexical = None
+        if self.search == "hybrid":
+            lexical = LexicalIndex.build(node.text for node in both)
+        SummaryIndex(index, tree, tokens, lexical).save(ctx.workdir)
         ctx.details.update(
             chunks=len(chunks),
             nodes=len(nodes),
@@ -253,7 +262,8 @@ class SummaryTree(Strategy):
             progress=lambda done, total: ctx.progress("summarising", done, total),
         )
         if writer is not None:
-            writer.check()
+            if not kept.made:  # what an earlier attempt wrote shows that it can be done
+                writer.check()
             ctx.details["summaries"] = writer.details
         return nodes
 
@@ -263,6 +273,7 @@ class SummaryTree(Strategy):
             SummarySource(
                 stage=stage.ref,
                 embedder=self.embedder,
+                search=self.search,
                 retrieve=self.retrieve,
                 budget_tokens=self.budget_tokens,
                 beam=self.beam,

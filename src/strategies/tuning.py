@@ -172,8 +172,10 @@ class QuestionTuning(Tuning):
             check_passages(self.type, self.passages, system, task)
 
     def refreshes(self, system: System, task: Task, previous: Previous) -> How:
-        """Kept where no question changed, else trained on; anew where the weights beneath did."""
-        if not self.starts_from_weights or not same_weights(system, previous):
+        """Kept where no question changed, else trained on; anew where the weights beneath did, or
+        questions were taken away: what they taught is not to stay."""
+        gone = {one.id for one in previous.task.train} - {one.id for one in task.train}
+        if gone or not self.starts_from_weights or not same_weights(system, previous):
             return "rebuilt"
         return "updated" if changed_questions(previous.task, task, "train") else "kept"
 

@@ -149,6 +149,10 @@ def _decoded(path: Path) -> str:
         raise StorageError(
             f"{path}: not {name} text (byte {error.start}); save the file as UTF-8"
         ) from error
+    except UnicodeError as error:  # of the codec itself, as of "undefined"
+        raise TaskError(
+            f'{path}: the encoding "{encoding}" reads nothing; save it as UTF-8'
+        ) from error
 
 
 @contextmanager

@@ -46,11 +46,11 @@ def changed_questions(old: Task, new: Task, split: Split) -> frozenset[str]:
     """Ids of the questions in a split of `new` that are new, are asked or answered otherwise than
     in `old`, or whose evidence was touched; the rest is unchanged."""
     touched = touched_by(old, new)
-    known = {example.id: (example.question, example.answers) for example in old.split(split)}
+    known = {one.id: (one.question, one.history, one.answers) for one in old.split(split)}
     return frozenset(
         example.id
         for example in new.split(split)
-        if known.get(example.id) != (example.question, example.answers)
+        if known.get(example.id) != (example.question, example.history, example.answers)
         or touched.intersection(example.evidence)
     )
 

@@ -16,6 +16,7 @@ from wattune.measure.record import Bill
 from wattune.rag.chunking import Chunk
 from wattune.rag.extractive import MOST_SENTENCES, Below, Extractive
 from wattune.rag.index import VectorIndex
+from wattune.rag.lexical import LexicalIndex
 from wattune.rag.summaries import SEVERAL, KeptSummaries, known_summaries, summarised
 from wattune.rag.summary_index import NODES_FILE, SummaryIndex
 from wattune.rag.tree_shapes import Tree, grown
@@ -179,7 +180,7 @@ def test_nothing_is_known_of_a_stage_without_summaries(tmp_path: Path) -> None:
 def test_a_planted_leaf_is_found_both_ways(tmp_path: Path, shape: Any) -> None:
     tree = opened(pages(40), tmp_path, shape)
     question = embed(["ward17 has room2"])
-    (flat,) = tree.collapsed(question, 60)
+    (flat,) = tree.collapsed(["?"], question, 60)
     (down,) = tree.top_down(question, 60, 8)
     assert flat[0].document == down[0].document == "d17"
     assert all(not passage.id.startswith("summary/") for passage in down)
@@ -189,7 +190,10 @@ def test_a_planted_leaf_is_found_both_ways(tmp_path: Path, shape: Any) -> None:
 def test_the_budget_is_kept_and_used(tmp_path: Path, budget: int) -> None:
     tree = opened(pages(20), tmp_path)
     questions = embed(["ward3 room1", "item7x2", "Page 5", "no such thing"])
-    for found in (*tree.collapsed(questions, budget), *tree.top_down(questions, budget, 99)):
+    for found in (
+        *tree.collapsed([""] * 4, questions, budget),
+        *tree.top_down(questions, budget, 99),
+    ):
         assert found
         assert sum(words(passage.text) for passage in found) <= budget
         scores = [passage.score for passage in found]
@@ -201,7 +205,7 @@ def test_the_budget_is_kept_and_used(tmp_path: Path, budget: int) -> None:
 
 def test_a_summary_above_what_was_taken_is_passed_over(tmp_path: Path) -> None:
     tree = opened(pages(10), tmp_path)
-    (found,) = tree.collapsed(embed(["ward3 room1 item3x1"]), 10_000)
+    (found,) = tree.collapsed(["?"], embed(["ward3 room1 item3x1"]), 10_000)
     rows = {chunk.id: row for row, chunk in enumerate(tree.index.chunks)}
     before: set[int] = set()
     for passage in found:
@@ -215,15 +219,26 @@ def test_a_summary_above_what_was_taken_is_passed_over(tmp_path: Path) -> None:
 def test_questions_together_and_alone_find_the_same(tmp_path: Path) -> None:
     tree = opened(pages(12), tmp_path)
     questions = embed([f"ward{n} room{n % 3}" for n in range(12)])
-    flat, down = tree.collapsed(questions, 50), tree.top_down(questions, 50, 3)
-    assert flat == [found for one in questions for found in tree.collapsed(one[None], 50)]
+    flat, down = tree.collapsed(["?"] * 12, questions, 50), tree.top_down(questions, 50, 3)
+    assert flat == [found for one in questions for found in tree.collapsed(["?"], one[None], 50)]
     assert down == [found for one in questions for found in tree.top_down(one[None], 50, 3)]
+
+
+def test_by_words_too_a_name_is_found_that_no_vector_knows(tmp_path: Path) -> None:
+    tree = opened(pages(12), tmp_path)
+    tree.lexical = LexicalIndex.build(chunk.text for chunk in tree.index.chunks)
+    nowhere = embed(["nothing of the kind"])
+    (worded,) = tree.collapsed(["room1 of ward7"], nowhere, 60)
+    assert worded[0].document == "d7"
+    tree.save(tmp_path)
+    again = SummaryIndex.load(tmp_path, embedder=tree.index.manifest.embedder, by_words=True)
+    assert again.collapsed(["room1 of ward7"], nowhere, 60) == [worded]
 
 
 def test_one_chunk_is_a_tree(tmp_path: Path) -> None:
     tree = opened(pages(1, each=1), tmp_path)
     assert len(tree.tree) == tree.tree.leaves == 1
-    (flat,), (down,) = tree.collapsed(embed(["x"]), 99), tree.top_down(embed(["x"]), 99, 1)
+    (flat,), (down,) = tree.collapsed(["x"], embed(["x"]), 99), tree.top_down(embed(["x"]), 99, 1)
     assert [passage.id for passage in flat] == [passage.id for passage in down] == ["d0#0"]
 
 

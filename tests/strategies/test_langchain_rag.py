@@ -359,24 +359,21 @@ def test_ids_are_digests_of_the_whole_chunk() -> None:
     }  # fmt: skip
 
 
-def test_a_saved_system_brings_its_chunks_along(
+def test_a_system_that_names_code_is_neither_saved_nor_opened(
     runner: Any, ferry: Any, base: Any, filled: Callable[..., LangChainRAG], tmp_path: Path
 ) -> None:
     session, _ = prepared(runner, ferry, base, filled("fresh"))
-    folder = save_system(session.system, tmp_path / "saved", stages=runner.stages)
-    assert (folder / "langchain" / "chunks.jsonl").is_file()
-    assert "holds text of the documents" in (folder / "README.md").read_text()
-    loaded = load_system(str(folder))
-    question = "Who sells tickets and keeps what was lost?"
-    with Meter() as meter:
-        again = found(Session(loaded, Pool(runner.stages, meter)), question)
-    assert again == found(session, question)
-    other, _ = prepared(
-        runner, ferry, base, LangChainRAG(factory=f"{filled().factory[:-4]}retriever")
-    )
-    plain = save_system(other.system, tmp_path / "plain", stages=runner.stages)
-    assert load_system(str(plain)).sources == other.system.sources
-    assert "holds text of the documents" not in (plain / "README.md").read_text()
+    with pytest.raises(CannotRun, match="a saved system names no code that is run"):
+        save_system(session.system, tmp_path / "saved", stages=runner.stages)
+    assert not (tmp_path / "saved").exists()
+    # A stranger's folder may say so all the same.
+    save_system(base, tmp_path / "strange", stages=runner.stages)
+    manifest = tmp_path / "strange" / "system.json"
+    content = json.loads(manifest.read_text())
+    content["system"]["sources"] = [{"type": "langchain", "factory": "os:getcwd", "k": 1}]
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(CannotRun, match="the system calls os:getcwd to make its store"):
+        load_system(str(tmp_path / "strange"))
 
 
 def test_a_run_by_a_recipe_keeps_its_passages_and_is_asked_again(
