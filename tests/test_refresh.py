@@ -321,14 +321,27 @@ class Stuck(RAG):
         super().build(system, ctx)
 
 
+class Broken(RAG):
+    """Has a fault that shows only then."""
+
+    def build(self, system: System, ctx: Context) -> None:
+        if ctx.previous is not None:
+            raise RuntimeError("no way")
+        super().build(system, ctx)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [(Stuck, "too much changed"), (Broken, "RuntimeError: no way")]
+)
 def test_a_refresh_that_cannot_be_done_keeps_the_run(
-    runner: Any, old: Any, new: Any, base: Any, embedder: str
+    runner: Any, old: Any, new: Any, base: Any, embedder: str, kind: type[RAG], why: str
 ) -> None:
-    given = job(old, new, base, Stuck(embedder=embedder, chunk_tokens=32, overlap_tokens=0))
+    given = job(old, new, base, kind(embedder=embedder, chunk_tokens=32, overlap_tokens=0))
     record, _ = runner.run(given)
     assert record.status == "done"
     assert record.refresh is None
-    assert "not_refreshed: too much changed" in record.flags
+    assert f"not_refreshed: {why}" in record.flags
+    assert record.answers == len(old.test)
 
 
 def test_duplicates_have_the_whole_index_built_anew(

@@ -57,7 +57,9 @@ def test_the_plan_says_what_and_why() -> None:
     assert index_kinds.lists(10) == 1
 
 
-@pytest.mark.parametrize("kind", ["Flaat", "IVF4096,SQ8", "IVF4,PQ7", "LSH", "flat,"])
+@pytest.mark.parametrize(
+    "kind", ["Flaat", "IVF4096,SQ8", "IVF4,PQ7", "LSH", "flat,", "IDMap2,HNSW8"]
+)
 def test_a_factory_string_that_cannot_be(kind: str) -> None:
     with pytest.raises(InputError, match=rf'"{kind}" does not make an index of 50 vectors of 48'):
         VectorIndex.build(chunks_of(50), clustered(50), embedder="e", kind=kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,21 @@ def test_the_oracle_looks_into_the_evidence_alone(
     assert session.system.plain()["sources"][0]["retriever"] == "oracle"
     lost = asked.model_copy(update={"evidence": ("gone",)})
     assert session.render([lost])[0].passages == ()
+
+
+def test_equal_embedders_in_two_places_share_a_stage_that_both_can_open(
+    runner: Any, ferry: Any, base: Any, rag: RAG, embedder: str, tmp_path: Path
+) -> None:
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(embedder, copy)
+    first, bill = prepared(runner, ferry, base, rag)
+    second, same = prepared(runner, ferry, base, changed(rag, embedder=str(copy)))
+    assert same.key == bill.key
+    found = [
+        [passage.id for passage in session.render(ferry.test[:3])[0].passages]
+        for session in (first, second)
+    ]
+    assert found[0] == found[1] != []
 
 
 def test_the_best_last_stands_next_to_the_question(
