@@ -1,4 +1,5 @@
-"""Vectors of texts, kept on disk by content: no text is embedded twice by the same embedder.
+"""Vectors of texts, kept on disk by content: no text is embedded twice by the same embedder, where
+replies are kept too (`--no-cache` keeps neither).
 
 Texts are embedded in portions of some seconds. Each is a batch with a metered phase "embed" of its
 own, written when it ends: who is killed goes on from the last one, and what it cost is known. A

@@ -38,6 +38,12 @@ class Chunk(Value):
     text: str
     metadata: Metadata = {}
 
+    @property
+    def body(self) -> str:
+        """The text without the headings above it."""
+        head, gap, body = self.text.partition("\n\n")
+        return body if gap and self.title.endswith(head) else self.text
+
     def plain(self) -> dict[str, Any]:
         """As JSON types; `metadata` only where there is some."""
         content = super().plain()

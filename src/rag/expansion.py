@@ -59,7 +59,7 @@ def joined(chunks: Sequence[Chunk]) -> str:
         if after.title != before.title:
             text += f"\n\n{after.text}"
             continue
-        body = _body(after)
+        body = after.body
         shared = _shared(text, body)
         lines = body.split("\n")
         if shared:
@@ -69,12 +69,6 @@ def joined(chunks: Sequence[Chunk]) -> str:
         elif body:
             text += f"\n\n{body}"
     return text
-
-
-def _body(chunk: Chunk) -> str:
-    """The text without the headings above it."""
-    head, gap, body = chunk.text.partition("\n\n")
-    return body if gap and chunk.title.endswith(head) else chunk.text
 
 
 def _shared(before: str, after: str) -> int:

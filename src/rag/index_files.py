@@ -70,7 +70,9 @@ def write_index(
     """Write the four files; the manifest with their digests. Row i is `chunks[i]`, and `ids[i]` in
     the FAISS index.
 
-    Raises `StorageError` where they cannot be written; what stood there then still does.
+    Raises `StorageError` where they cannot be written; what stood there then still does. The files
+    take their places one by one, the manifest last: a kill between them leaves a folder that is
+    refused.
     """
     import faiss
     import numpy as np

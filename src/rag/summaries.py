@@ -113,7 +113,7 @@ def summarised(
     heads = [_head(title, tokens, count_tokens) for _, title in places]
     keys = _keys(tree, chunks, [how, tokens], heads)
     centroids = _centroids(tree, vectors)
-    texts = [_body(chunk) for chunk in chunks] + [""] * len(heads)
+    texts = [chunk.body for chunk in chunks] + [""] * len(heads)
     done = 0
     for nodes in _batches(tree, batch):
         missing = []
@@ -196,12 +196,6 @@ def _centroids(tree: Tree, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
             sums[parent - tree.leaves] += sums[node - tree.leaves]
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     return np.asarray(sums / np.where(lengths > 0, lengths, 1), dtype=np.float32)
-
-
-def _body(chunk: Chunk) -> str:
-    """The text of a chunk without the headings above it."""
-    head, gap, body = chunk.text.partition("\n\n")
-    return body if gap and chunk.title.endswith(head) else chunk.text
 
 
 def _as_chunks(
