@@ -16,7 +16,7 @@ from .measure.meter import Meter
 from .measure.record import Phase, Record
 from .measure.store import load_records
 from .stages import StageStore
-from .system import System, parse_system
+from .system import System, check_free_questions, parse_system
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def _system(record: Record) -> System:
 
 def _ask(record: Record, question: str, pool: Pool, meter: Meter) -> Asked:
     try:
+        check_free_questions(_system(record))
         session = Session(_system(record), pool)
         session.load()
         mark = pool.mark()

@@ -10,7 +10,7 @@ from .errors import InputError
 from .job import load_system
 from .measure.record import Record
 from .stages import StageStore
-from .system import System, parse_system
+from .system import System, check_free_questions, parse_system
 
 if TYPE_CHECKING:
     from .answering.langchain_retriever import SystemRetriever
@@ -25,7 +25,8 @@ def as_retriever(
     Documents have the chunk's id, and in their metadata `document`, `title`, `score`, `source`, and
     what else is known of the document. `k` is the most chunks of an index or a store, in the place
     of the System's own. Nothing is opened before it is asked; `close` frees what is. Raises
-    `InputError` for a System without passages, or where `k` has nothing to set.
+    `InputError` for a System without passages, or where `k` has nothing to set, `CannotRun` for
+    oracle passages, which a free question has not.
     """
     from .answering.langchain_retriever import SystemRetriever
 
@@ -38,11 +39,7 @@ def as_retriever(
             "this system retrieves nothing: its prompts have no passages; take one that was made "
             "with rag, tree_rag or another step that gives some"
         )
-    if any(source.type == "index" and source.retriever == "oracle" for source in system.sources):
-        raise InputError(
-            "retriever: oracle looks into the evidence of a task's question, and a free question "
-            "has none; take a system with retriever: index"
-        )
+    check_free_questions(system)
     if k is not None:
         system = _with_k(system, k)
     return SystemRetriever(system=system, stages=stages or StageStore())

@@ -198,6 +198,15 @@ def parse_system(plain: dict[str, Any]) -> LocalSystem | EndpointSystem | Classi
     return _SYSTEM.validate_python(plain)
 
 
+def check_free_questions(system: System) -> None:
+    """Raise `CannotRun` where a question that is of no task would find nothing."""
+    if any(source.type == "index" and source.retriever == "oracle" for source in system.sources):
+        raise CannotRun(
+            "retriever: oracle looks into the evidence of a task's question, and a free question "
+            "has none; take a system with retriever: index"
+        )
+
+
 def with_weights(system: System, step: str) -> LocalSystem:
     """The system, where its weights are ours; raises `CannotRun` for a `step` that needs them."""
     if isinstance(system, LocalSystem):

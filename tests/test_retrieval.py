@@ -18,7 +18,8 @@ import wattune as wt
 from wattune.answering.pool import Pool
 from wattune.answering.session import Session
 from wattune.artefact.saving import save_system
-from wattune.errors import InputError
+from wattune.context_sources import IndexSource
+from wattune.errors import CannotRun, InputError
 from wattune.job import Job
 from wattune.system import System
 from wattune.tasks.task import Example
@@ -46,6 +47,17 @@ def system(runner: Any, ferry: Any, base: Any, embedder: str) -> System:
 def retriever(system: System) -> Iterator[Any]:
     with wt.as_retriever(system) as made:
         yield made
+
+
+def test_oracle_passages_are_refused_to_a_free_question(system: System) -> None:
+    sources = tuple(
+        source.model_copy(update={"retriever": "oracle"})
+        if isinstance(source, IndexSource)
+        else source
+        for source in system.sources
+    )
+    with pytest.raises(CannotRun, match="a free question has none; take a system with retriever"):
+        wt.as_retriever(system.model_copy(update={"sources": sources}))
 
 
 def test_it_gives_what_a_prompt_would_have(retriever: Any, system: System, runner: Any) -> None:
