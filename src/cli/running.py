@@ -18,6 +18,7 @@ from ..measure.processes import launch
 
 if TYPE_CHECKING:
     from ..answering.responses import ResponseCache
+    from ..measure.record import Record
     from .progress import TerminalProgress
 
 AllowOverlap = Annotated[
@@ -100,6 +101,37 @@ def running(no_progress: bool) -> Iterator[TerminalProgress]:
         typer.echo("stopped; finished runs are kept, the same command goes on", err=True)
         # 128 + the signal's number, as shells count.
         raise typer.Exit(128 + (error.args[0] if error.args else signal.SIGINT)) from None
+
+
+def made(
+    recipe: str,
+    overrides: list[str],
+    runs: Path,
+    quick: bool,
+    allow_overlap: bool,
+    no_progress: bool,
+    no_cache: bool,
+) -> list[Record]:
+    """The records of a recipe, a shipped one or a file: what is missing is run."""
+    from ..ranks import joined
+    from ..recipe_file import load_recipe
+    from ..run import run_recipe
+
+    loaded = joined().same(lambda: load_recipe(recipe, overrides))
+    loaded = loaded.quicker() if quick else loaded
+    with running(no_progress) as progress:
+        progress.step("looking at the task and the model", brief=True)
+        return run_recipe(
+            loaded,
+            runs / loaded.name,
+            allow_overlap=allow_overlap,
+            progress=progress,
+            say=progress.say,
+            step=progress.step,
+            debug="--debug" in sys.argv,
+            responses=kept_answers(no_cache, progress),
+            hold=by_signal,
+        )
 
 
 def kept_answers(no_cache: bool, progress: TerminalProgress) -> ResponseCache | None:
