@@ -17,8 +17,8 @@ NAMES = {
     "LangChainRAG", "LoRA", "LongContext", "Merge", "Meter", "PeftMethod", "Prompt",
     "PromptSearch", "Prune",
     "Quantize", "Record", "SelfConsistency", "SummaryTree", "SwapPassages", "TreeRAG",
-    "as_retriever", "compare", "load_recipe", "load_records", "load_system", "load_task", "run",
-    "to_frame",
+    "as_retriever", "ask", "compare", "load_recipe", "load_records", "load_system", "load_task",
+    "run", "to_frame",
 }  # fmt: skip
 HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "faiss", "codecarbon",
