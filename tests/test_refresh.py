@@ -19,7 +19,7 @@ from wattune.stages import StageRef
 from wattune.strategies import Context
 from wattune.strategies.rag import RAG
 from wattune.system import System
-from wattune.tasks.revision import changed_questions, revised, to_train_on
+from wattune.tasks.revision import changed_questions, revised, to_train_on, withdrawn_questions
 
 TUNED = {
     "num_train_epochs": 3, "per_device_train_batch_size": 4, "warmup_steps": 0, "r": 4,
@@ -246,6 +246,25 @@ def test_an_adapter_is_trained_on_with_what_changed(
     assert one.keys() == two.keys()
     assert any((one[name] != two[name]).any() for name in one)
     assert older.key != stage.key
+
+
+def test_questions_that_are_replaced_are_trained_over_and_withdrawn_ones_start_anew(
+    runner: Any, old: Any, new: Any, base: Any
+) -> None:
+    asked = learnt(new).train
+    replaced = asked[0].model_copy(update={"id": "new", "question": "Anew?"})
+    on_jetties = old.train[0].model_copy(update={"evidence": ("jetties",)})
+    untouched = tuple(one.model_copy(update={"evidence": ()}) for one in old.train[1:])
+    then = replace(old, train=(on_jetties, *untouched))
+    superseded = replace(new, train=(replaced, *asked[1:]))
+    withdrawn = replace(new, train=(replaced, *asked[1:-1]))
+    assert withdrawn_questions(then, superseded, "train") == frozenset()
+    assert withdrawn_questions(then, withdrawn, "train") == {asked[-1].id}
+    lora = wt.LoRA.model_validate({**TUNED, "num_train_epochs": 1})
+    for task, how in [(superseded, "updated"), (withdrawn, "rebuilt")]:
+        runner.builder.prepare(job(then, task, base, lora))
+        _, (stage,) = runner.builder.refresh()
+        assert stage.how == how
 
 
 def test_weights_are_trained_on_from_the_old_ones(

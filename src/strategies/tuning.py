@@ -28,7 +28,7 @@ from ..peft.settings import TrainingSettings
 from ..peft.trainer import train
 from ..prompt import Message
 from ..system import Decoding, LocalSystem, ModelRef, System, with_float_weights, with_weights
-from ..tasks.revision import changed_questions, to_train_on
+from ..tasks.revision import changed_questions, to_train_on, withdrawn_questions
 from ..tasks.task import Example, Task
 from .base import Context, Part, Previous, Stage, Strategy
 from .weights import UNMERGEABLE, base_model, same_weights, whole
@@ -173,9 +173,9 @@ class QuestionTuning(Tuning):
 
     def refreshes(self, system: System, task: Task, previous: Previous) -> How:
         """Kept where no question changed, else trained on; anew where the weights beneath did, or
-        questions were taken away: what they taught is not to stay."""
-        gone = {one.id for one in previous.task.train} - {one.id for one in task.train}
-        if gone or not self.starts_from_weights or not same_weights(system, previous):
+        questions were withdrawn: what they taught is not to stay."""
+        anew = not self.starts_from_weights or not same_weights(system, previous)
+        if anew or withdrawn_questions(previous.task, task, "train"):
             return "rebuilt"
         return "updated" if changed_questions(previous.task, task, "train") else "kept"
 

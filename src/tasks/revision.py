@@ -55,6 +55,14 @@ def changed_questions(old: Task, new: Task, split: Split) -> frozenset[str]:
     )
 
 
+def withdrawn_questions(old: Task, new: Task, split: Split) -> frozenset[str]:
+    """Ids of the questions that a split of `new` leaves out although nothing replaces them: their
+    evidence was not touched, and no question of its text or group is asked."""
+    kept = {example.id for example in new.split(split)}
+    left = [example for example in old.split(split) if example.id not in kept]
+    return frozenset(one.id for one in _holding(left, new.split(split), touched_by(old, new)))
+
+
 def to_train_on(old: Task, new: Task, *, seed: int) -> tuple[list[Example], list[Example]]:
     """The training questions of `new` that changed, and as many of the others, drawn with `seed`:
     who learns only what is new forgets the old."""
@@ -70,6 +78,13 @@ def _still_holding(
     """The questions of an old split that stand beside a new one which holds only what is new."""
     if {example.id for example in old} & {example.id for example in new}:
         return ()  # it is whole: what it leaves out was taken out
+    return _holding(old, new, touched)
+
+
+def _holding(
+    old: Sequence[Example], new: Sequence[Example], touched: frozenset[str]
+) -> tuple[Example, ...]:
+    """The old questions whose evidence was not touched and that are not asked anew."""
     asked = {example.question for example in new} | {example.group for example in new}
     return tuple(
         example
