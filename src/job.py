@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from .measure.environment import code_digest
 from .measure.general import HowMany, general_questions, set_digest
 from .measure.quality import check_metrics, scorer_digest
 from .measure.record import SCHEMA_VERSION
+from .models.facts import facts_of
 from .prompt_file import decoded
 from .recipe import Recipe, Settings
 from .slices import limited, limited_revision
@@ -152,7 +154,13 @@ class Resolver:
         return self._revisions[name]
 
     def jobs(self, recipe: Recipe) -> list[Job]:
-        """The runs of one recipe, as `jobs_of` gives them."""
+        """The runs of one recipe, as `jobs_of` gives them; those of the smallest model first."""
+        each = recipe.by_model()
+        if len(each) > 1:
+            each.sort(key=lambda one: parameters_of(self._system(one.settings)) or math.inf)
+        return [job for one in each for job in self._jobs(one)]
+
+    def _jobs(self, recipe: Recipe) -> list[Job]:
         settings = recipe.settings
         whole, flags = self.task(settings)
         task, revision = limited(whole, settings.limit, settings.split), None
@@ -190,6 +198,22 @@ class Resolver:
         if name not in self._systems:
             self._systems[name] = load_system(settings.model, say=self._say)
         return self._systems[name]
+
+
+def parameters_of(system: System) -> int | None:
+    """How many weights the base model has, by its files or the catalogue; None where neither says,
+    as of a model behind an endpoint."""
+    facts = facts_of(system)
+    return facts.parameters if facts else None
+
+
+def order_of_models(jobs: Sequence[Job]) -> str:
+    """In which order the jobs of a recipe with several `models` come, and why, as a sentence."""
+    sizes = {job.name.rpartition("@")[2]: parameters_of(job.system) for job in jobs}
+    told = [
+        f"{n} ({'size unknown' if s is None else f'{s:,} parameters'})" for n, s in sizes.items()
+    ]
+    return f"models, smallest first: {', '.join(told)}"
 
 
 def _seeds(

@@ -10,24 +10,30 @@ import typer
 
 from ..errors import InputError, WattuneError
 from .artefacts import save
-from .cache import cache_app, models_app
+from .auditing import pack, unpack
+from .cache import cache_app
 from .comparing import compare, shown
+from .models import models_app
 from .prompts import prompts_app
 from .recipes import cp, init, list_recipes, validate
 from .records import export, ledger
 from .running import (
     AllowOverlap,
+    Duration,
     NoCache,
     NoProgress,
     Overrides,
     Quick,
     RunsFolder,
+    Start,
+    Within,
     made,
     one_process,
     one_voice,
     speaks,
 )
 from .sweep import sweep
+from .timing import forecast, when
 
 app = typer.Typer(
     help="Prompting, RAG, tree RAG, LoRA or full fine-tuning: which to use, and what it costs.",
@@ -63,12 +69,18 @@ def run(
     allow_overlap: AllowOverlap = False,
     no_progress: NoProgress = False,
     no_cache: NoCache = False,
+    start: Start = None,
+    within: Within = "24h",
+    duration: Duration = None,
 ) -> None:
     """Run the run(s) of a recipe and print their table.
 
     Examples: wattune run recipes/lora.yaml lora.r=8 ; accelerate launch -m wattune run lora.yaml
     """
-    records = made(recipe, overrides or [], runs, quick, allow_overlap, no_progress, no_cache)
+    records = made(
+        recipe, overrides or [], runs, quick, allow_overlap, no_progress, no_cache, start, within,
+        duration,
+    )  # fmt: skip
     if not speaks():
         return
     shown(records)
@@ -102,8 +114,12 @@ app.command("ls")(list_recipes)
 app.command("cp")(cp)
 app.command("validate")(validate)
 app.command("ledger")(ledger)
+app.command("when")(when)
+app.command("forecast")(forecast)
 app.command("export")(export)
 app.command("save")(save)
+app.command("pack")(pack)
+app.command("unpack")(unpack)
 
 
 def main() -> None:

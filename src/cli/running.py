@@ -34,6 +34,18 @@ Quick = Annotated[
     bool, typer.Option("--quick", help="A small slice of the task, as `quick:` says.")
 ]
 
+Start = Annotated[
+    str | None,
+    typer.Option("--start", help="greenest: wait for the start with the least carbon."),
+]
+Within = Annotated[
+    str, typer.Option("--within", help="With --start greenest: start within so long.")
+]
+Duration = Annotated[
+    str | None,
+    typer.Option("--duration", help="With --start greenest: how long it takes, if not known."),
+]
+
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Ask the model anew in what runs, and keep no answers.")
 ]
@@ -111,27 +123,49 @@ def made(
     allow_overlap: bool,
     no_progress: bool,
     no_cache: bool,
+    start: str | None = None,
+    within: str = "24h",
+    duration: str | None = None,
 ) -> list[Record]:
-    """The records of a recipe, a shipped one or a file: what is missing is run."""
+    """The records of a recipe, a shipped one or a file: what is missing is run; with `start`
+    "greenest" when the grid is expected to be at its best."""
+    from ..durations import seconds_of
+    from ..greenest import expected
     from ..ranks import joined
     from ..recipe_file import load_recipe
     from ..run import run_recipe
+    from ..waiting import greenest_start
 
+    if start not in (None, "greenest"):
+        raise InputError(f'--start "{start}": greenest is expected')
+    longest_s = seconds_of(within) if start else None
+    duration_s = seconds_of(duration) if duration else None
     loaded = joined().same(lambda: load_recipe(recipe, overrides))
     loaded = loaded.quicker() if quick else loaded
     with running(no_progress) as progress:
         progress.step("looking at the task and the model", brief=True)
-        return run_recipe(
+        folder = runs / loaded.name
+        with greenest_start(
             loaded,
-            runs / loaded.name,
-            allow_overlap=allow_overlap,
+            folder,
+            longest_s,
+            lambda: expected(loaded, folder, duration_s),
             progress=progress,
             say=progress.say,
-            step=progress.step,
-            debug="--debug" in sys.argv,
-            responses=kept_answers(no_cache, progress),
-            hold=by_signal,
-        )
+            allow_overlap=allow_overlap,
+        ) as flags:
+            return run_recipe(
+                loaded,
+                folder,
+                allow_overlap=allow_overlap,
+                progress=progress,
+                say=progress.say,
+                step=progress.step,
+                debug="--debug" in sys.argv,
+                responses=kept_answers(no_cache, progress),
+                hold=by_signal,
+                flags=flags,
+            )
 
 
 def kept_answers(no_cache: bool, progress: TerminalProgress) -> ResponseCache | None:

@@ -1,0 +1,7 @@
+"""Report: one page of what was measured and what follows from it; reads records, no torch."""
+
+from __future__ import annotations
+
+from .contents import Report, report_from, report_of
+
+__all__ = ["Report", "report_from", "report_of"]
