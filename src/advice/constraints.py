@@ -12,6 +12,7 @@ from ..compare.lifecycle import LifeCycle
 from ..compare.seeds import Row
 from ..compare.serving import FEW_REALTIME, realtime_wh_per_1000
 from ..endpoint_ref import EndpointRef
+from ..measure.licences import is_open
 from ..measure.quality import better
 from ..measure.record import Record
 from ..measure.score import Score
@@ -20,9 +21,6 @@ from .needs import Needs
 from .verdict import Check, Constraint, State
 from .wording import number, scored
 
-OPEN_LICENCES = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc0-1.0",
-                 "isc", "unlicense"}  # fmt: skip
-"""SPDX names under which weights may be used, changed and passed on for any purpose."""
 NO_MODEL = "none: no language model"
 
 
@@ -190,7 +188,7 @@ def _licence(row: Row) -> Check:
         return Check(constraint="licence", state="unknown", figure=None, limit="open", unit="",
                      source="system.model", sentence=f"the licence of {model} is not known",
                      measure=f"the model card of {model}: `wattune models card`")  # fmt: skip
-    is_open = licence == NO_MODEL or licence.lower() in OPEN_LICENCES
+    is_open = licence == NO_MODEL or is_open(licence)
     return Check(constraint="licence", state="met" if is_open else "not met", figure=licence,
                  limit="open", unit="", source="system.model",
                  sentence=f"licence of the model: {licence}")  # fmt: skip
@@ -200,6 +198,8 @@ def licence_of(record: Record) -> str | None:
     """The licence of the model that answers, None where it is not known."""
     if record.system.get("kind") == "classical":
         return NO_MODEL
+    if record.model is not None:
+        return record.model.licence
     entry = CATALOGUE.get(model_of(record))
     return entry.licence if entry else None
 

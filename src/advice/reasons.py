@@ -180,11 +180,11 @@ def _beside(offer: Offer, taken: Offer, scene: Scene) -> str:
 
 
 def _same_cost(one: Offer, other: Offer) -> str:
-    """Said where the intervals of two totals overlap: the lead may be chance."""
+    """Said where the intervals of two totals overlap: what is between them may be chance."""
     a, b = one.cycle.total_j, other.cycle.total_j
     if a is None or b is None or a.high < b.low or b.high < a.low:
         return ""
-    return "; their intervals overlap, so the lead in energy may be chance"
+    return "; their intervals overlap, so the difference in energy may be chance"
 
 
 def _failures(scene: Scene) -> list[str]:

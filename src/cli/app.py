@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError, WattuneError
+from .advising import advise
 from .artefacts import save
 from .auditing import pack, unpack
 from .cache import cache_app
@@ -108,6 +109,7 @@ def ask(
 
 
 app.command("compare")(compare)
+app.command("advise")(advise)
 app.command("sweep")(sweep)
 app.command("init")(init)
 app.command("ls")(list_recipes)

@@ -92,18 +92,19 @@ def _reasons(record: Record, filters: Filters, known: Known) -> Iterator[str]:
         return
     if filters.licence is not None:
         yield from _licence(facts, filters.licence)
+    name = short_name(facts)
     if filters.max_parameters is not None:
         most = counted(filters.max_parameters)
         if facts.parameters is None:
-            yield f"parameters of {short_name(facts)} unknown ({facts.sources.get('parameters', '')})"
+            yield f"parameters of {name} unknown ({facts.sources.get('parameters', '')})"
         elif facts.parameters > filters.max_parameters:
-            yield f"{counted(facts.parameters)} parameters of {short_name(facts)}, at most {most} asked"
+            yield f"{counted(facts.parameters)} parameters of {name}, at most {most} asked"
     if filters.language is not None:
         spoken = {_language(code) for code in facts.languages}
         if not facts.languages:
-            yield f"languages of {short_name(facts)} unknown ({facts.sources.get('languages', '')})"
+            yield f"languages of {name} unknown ({facts.sources.get('languages', '')})"
         elif _language(filters.language) not in spoken:
-            yield f"{', '.join(facts.languages)} of {short_name(facts)}, {filters.language} asked"
+            yield f"{', '.join(facts.languages)} of {name}, {filters.language} asked"
 
 
 def _licence(facts: ModelFacts, asked: str) -> Iterator[str]:

@@ -41,11 +41,11 @@ def energy_by_kind(rows: Sequence[Row], serving: Serving) -> list[Parts]:
     texts = []
     for row in rows:
         joules = row.figure(lambda record: answer_j(record, serving))
-        cells = []
-        for name in names:
-            share = _mean(row, name, CORRECT)
-            known = isinstance(joules, float) and share
-            cells.append(f"{joules / share:,.1f}" if known else "–")
+        shares = [_mean(row, name, CORRECT) for name in names]
+        cells = [
+            f"{joules / share:,.1f}" if share and isinstance(joules, float) else "–"
+            for share in shares
+        ]
         texts.append((row.label, *cells))
     title = "J of answering for a correct answer, by kind of question"
     return [(title, headers, tuple(texts))] if any({*cells} != {"–"} for _, *cells in texts) else []

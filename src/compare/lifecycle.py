@@ -57,7 +57,7 @@ class RunCosts:
     def draws(self) -> tuple[float, ...]:
         """Bootstrap draws of the joules of an answer, empty where these are not known. The same
         draw of two rows belongs together: what they share came out the same."""
-        drawn = answer_draws(self.row.records, self.usage.serving)
+        drawn = self._answer_draws(self.row.records)
         return () if drawn is None else tuple(drawn.tolist())
 
     def drawn(self, prepares: float, refreshes: float, answers: float) -> Draws:
@@ -68,24 +68,26 @@ class RunCosts:
         """
         import numpy as np
 
-        records, measured = self.row.records, self.usage.refresh_costs == "measured"
         total: Draws = np.zeros(1)
         for count, joules, draw in (
-            (prepares, self.prepare_j, lambda: prepare_draws(records)),
-            (answers, self.answer_j, lambda: answer_draws(records, self.usage.serving)),
-            (
-                refreshes,
-                self.refresh_j,
-                lambda: refresh_draws(records) if measured else prepare_draws(records),
-            ),
+            (prepares, self.prepare_j, prepare_draws),
+            (answers, self.answer_j, self._answer_draws),
+            (refreshes, self.refresh_j, self._refresh_draws),
         ):
             if not count or joules == 0:
                 continue
-            drawn = draw()
+            drawn = draw(self.row.records)
             if drawn is None:
                 raise ValueError(f"{self.row.label}: a part of its costs is not known")
             total = total + count * drawn
         return total
+
+    def _answer_draws(self, records: Sequence[Record]) -> Draws | None:
+        return answer_draws(records, self.usage.serving)
+
+    def _refresh_draws(self, records: Sequence[Record]) -> Draws | None:
+        measured = self.usage.refresh_costs == "measured"
+        return refresh_draws(records) if measured else prepare_draws(records)
 
 
 @dataclass(frozen=True)

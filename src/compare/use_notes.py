@@ -28,8 +28,13 @@ def use_notes(found: Sequence[Use]) -> list[str]:
         *_meaning(usage, cycles),
         *_not_known(cycles),
         *_busy_machine(cycles),
-        *(note for use in found for note in _paired_off(use)),
-        *(sentence for use in found for sentence in sentences(use.sensitivity, use.name)),
+        *dict.fromkeys(note for use in found for note in _paired_off(use)),
+        *(
+            sentence
+            for use in found
+            if len(use.cycles) > 1  # alone there is nothing to win
+            for sentence in sentences(use.sensitivity, use.name)
+        ),
     ]
 
 
@@ -51,13 +56,16 @@ def sentences(found: Sensitivity, group: str = "") -> list[str]:
         ]
     if found.close:
         first += f" That is not certain: {_several(found.close)} cannot be told from it."
-    lines = [first, *(_turn(change, usage) for change in found.changes)]
+    lines = [first]
+    for change in found.changes:
+        grams = change.input == "intensity_g_per_kwh"
+        lines.append(f"{where}{_cleaner(change, found) if grams else _turn(change, usage)}")
     if found.steady:
         words = [_INPUTS[name] for name in found.steady]
-        lines.append(f"Changing nothing at any value, by itself: {_list(words)}.")
+        lines.append(f"{where}Changing nothing at any value, by itself: {_list(words)}.")
     for name, cycles in (found.unclear or {}).items():
         lines.append(
-            f"What {_INPUTS[name]} would change cannot be told: {_missing(name)} of "
+            f"{where}What {_INPUTS[name]} would change cannot be told: {_missing(name)} of "
             f"{_several(cycles)} was not measured."
         )
     return lines
@@ -89,11 +97,19 @@ def _turn(change: Change, usage: Usage) -> str:
     if change.input == "refreshes_per_year":
         return f"With {more} than {value} refreshes a year it would be {name}."
     if change.input == "cached_share":
-        share = f"{rounded(change.value * 100, 3)} %"
+        # Near all of them, it is the share that is left which counts.
+        share = f"{change.value * 100:.{4 if change.value < 0.999 else 6}g} %"
         return f"With {more} than {share} of the answers from a cache it would be {name}."
-    if change.input == "idle_hours_per_day":
-        return f"With {more} than {value} idle hours a day it would be {name}."
-    return f"In grams {name} would be the least on a grid of less than {value} g/kWh."
+    return f"With {more} than {value} idle hours a day it would be {name}."
+
+
+def _cleaner(change: Change, found: Sensitivity) -> str:
+    known = [(cycle.total_g, _name(cycle)) for cycle in found.good_enough]
+    grams, least = min((one, name) for one, name in known if one is not None)
+    return (
+        f"In grams {least} is the least ({rounded(grams, 3)} g); {_name(change.winner)} would be "
+        f"on a grid of less than {rounded(change.value or 0.0, 3)} g/kWh."
+    )
 
 
 def _missing(name: Input) -> str:
@@ -111,7 +127,7 @@ def _no_winner(found: Sensitivity) -> str:
             "high by more than they may differ."
         )
     if not found.good_enough:
-        return f"No run {_standard(found)}, so there is no winner."
+        return f"None of these runs {_standard(found)}, so there is no winner."
     return f"There is no winner: the total of {_several(found.good_enough)} is not known."
 
 
@@ -210,7 +226,7 @@ def _paired_off(use: Use) -> list[str]:
     if any(pair.word in ("after", "never") for pair in use.break_evens):
         notes.append(
             "Break-even is about energy alone: it says nothing of whether the one that is paid "
-            "back is as good. `never` for an end of an interval: no saving is certain."
+            "back is as good. `never` at the end of an interval: that anything is saved is not certain."
         )
     if len(use.cycles) > MOST_PAIRED:
         notes.append(

@@ -66,6 +66,7 @@ def uses(comparison: Comparison, usage: Usage, min_quality: float | None) -> lis
         (number, group, part)
         for number, group in enumerate(comparison.groups)
         for part in comparison.cost_groups[number]
+        if part.rows  # none where every run failed
     ]
     return [
         Use(
@@ -74,7 +75,9 @@ def uses(comparison: Comparison, usage: Usage, min_quality: float | None) -> lis
             tuple(cycles),
             sensitivity(comparison, number, part, cycles, min_quality),
         )
-        for (number, group, part), cycles in zip(parts, life_cycles(comparison, usage), strict=True)
+        for (number, group, part), cycles in zip(
+            parts, filter(None, life_cycles(comparison, usage)), strict=True
+        )
     ]
 
 
@@ -163,7 +166,7 @@ def _pairs(use: Use) -> list[Table]:
             known = [mean for mean in means if mean is not None]
             cells.append(signed(known[0] - known[1]) if len(known) == 2 else "–")
         rows.append(tuple(cells))
-    each = f"at {usage.answers_per_day:,g}\na day"
+    each = f"at {usage.answers_per_day:,.10g}\na day"
     headers = ["dearer to\nprepare", "than", "pays back\nafter answers", each, "J saved\nan answer"]
     if metric is not None:
         headers.append(f"{quality_columns([metric])[0].plain}\ngained")
@@ -197,7 +200,7 @@ def span(days: float, digits: int = 3) -> str:
 
 def in_words(usage: Usage) -> str:
     """A usage in a line: ``1,000 answers a day for 1 year, all at once, 20 % from a cache``."""
-    words = [f"{usage.answers_per_day:,g} answers a day for {span(usage.horizon_days)}"]
+    words = [f"{usage.answers_per_day:,.10g} answers a day for {span(usage.horizon_days)}"]
     words.append("all at once" if usage.serving == "batch" else "one at a time")
     if usage.cached_share:
         words.append(f"{usage.cached_share * 100:g} % from a cache")

@@ -22,7 +22,7 @@ from ..run import books_of, run_jobs
 from ..strategies import Progress
 from ..strategies.base import no_progress
 from ..tasks.task import Task
-from .decision import Contender, State, Stop, next_step
+from .decision import Contender, State, Stop, next_step, standing
 from .order import Expected, cheapest_first, expected_joules, together_joules
 from .trials import Scores, Trials
 from .wording import said_of
@@ -120,12 +120,13 @@ def compare_frugally(
             with meter.phase("frugal") as whole:
                 while not isinstance(decided := next_step(state), Stop):
                     run = decided.run
+                    racing = standing(state, run).word == "dropped"
                     records[run], scores = trials.ask(jobs[run], decided.upto)
                     short = len(scores) < decided.upto
                     if short:
                         state = state.without(run, records[run].reason)
                     state = state.scored(run, scores)
-                    say(f"{jobs[run].name}: {said_of(state, run, name)}")
+                    say(f"{jobs[run].name}: {said_of(state, run, name, racing=racing)}")
             spent = trials.pool.with_endpoints(whole.result, mark).energy_j
         finally:
             trials.close()

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from .live import Frugal
 
 
-def said_of(state: State, run: int, metric: str) -> str:
-    """How a run stands, and why, as the end of a sentence."""
+def said_of(state: State, run: int, metric: str, *, racing: bool = False) -> str:
+    """How a run stands, and why, as the end of a sentence; `racing` says that the floor is past and
+    it is asked on for being the best."""
     contender = state.contenders[run]
     if contender.out:
         return contender.out
@@ -26,7 +27,7 @@ def said_of(state: State, run: int, metric: str) -> str:
         return f"asked {count}: {name} applies to none of them"
     if asked == of:
         figure = f"{name} {interval(state.interval(run))}"
-        if word == "open":  # there is no floor
+        if racing or word == "open":  # or there is no floor
             return f"asked {count}: {figure}"
         reach = "reaches" if word == "accepted" else "does not reach"
         return f"{word} after {count}: {figure} {reach} {state.floor:g}"
@@ -97,15 +98,22 @@ def decision_of(found: Frugal) -> list[str]:
     said = []
     if stop.chosen is not None:
         said.append(
-            f"Take {contenders[stop.chosen].name}, the cheapest that reaches {name} {floor:g}: "
-            f"{said_of(found.state, stop.chosen, found.metric)}."
+            f"Take {contenders[stop.chosen].name}, the cheapest run that reaches {name} {floor:g} "
+            f"({said_of(found.state, stop.chosen, found.metric)})."
         )
     else:
         if floor is not None:
             said.append(f"No run reaches {name} {floor:g}.")
         said.append(_best(found))
     chance = f"{found.state.alpha:.0%}".replace("%", " %")
-    said.append(f"In {chance} of such comparisons at most the full one would decide otherwise.")
+    said.append(
+        f"In {chance} of such comparisons at most the full one, by the same order of costs, would "
+        "decide otherwise."
+    )
+    if None in found.expected:
+        said.append(
+            "The order is by the kinds of steps: no record tells what all of these runs take."
+        )
     said.append(energy_of(found))
     return said
 
@@ -131,15 +139,15 @@ def energy_of(found: Frugal) -> str:
     if found.spent_j is None:
         return "What this comparison took is not known: the meter gave no figure."
     spent = f"This comparison took {_wh(found.spent_j)}"
-    if found.whole_j is None:
+    if not found.whole_j:
         return (
-            f"{spent}. What all runs would take is not known: no record tells what those that were "
-            "not started take."
+            f"{spent}. What all runs whole would take is not known: no record tells it of those "
+            "that were not started."
         )
-    share = found.spent_j / found.whole_j if found.whole_j else 1.0
+    share = f"{found.spent_j / found.whole_j:.0%}".replace("%", " %")
     return (
-        f"{spent}; to prepare and ask all runs whole takes about {_wh(found.whole_j)} "
-        f"({share:.0%} of it).".replace("%", " %")
+        f"{spent}, {share} of the {_wh(found.whole_j)} that it takes to prepare all runs and ask "
+        "them all questions."
     )
 
 

@@ -65,7 +65,7 @@ def finished(layers: Any, colours: Colours, *, height: int) -> dict[str, Any]:
         "orient": "top", "columns": 4, "labelLimit": 220, "symbolSize": 90, "symbolOpacity": 1,
         "aria": False,
     }  # fmt: skip
-    return sized.configure(
+    spec: dict[str, Any] = sized.configure(
         font=FONT,
         background="transparent" if paper else colours.paper,
         axis=axis,
@@ -73,7 +73,8 @@ def finished(layers: Any, colours: Colours, *, height: int) -> dict[str, Any]:
         view={"stroke": None},
         mark={"aria": False, "tooltip": None},
         text={"fill": colours.ink, "fontSize": 12},
-    ).to_dict()  # type: ignore[no-any-return]
+    ).to_dict()
+    return spec
 
 
 def values(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -100,7 +101,9 @@ def powers_of_ten(figures: Sequence[float]) -> list[float]:
     return [10.0**power for power in range(first, last + 1)]
 
 
-def axis_of(figures: Sequence[float], *, log_above: float = 10.0) -> str:
-    """``log`` where the largest is far above the least, else ``linear``."""
-    known = [figure for figure in figures if figure is not None]
-    return "log" if known and 0 < log_above * min(known) < max(known) else "linear"
+def scale_of(figures: Sequence[float], *, log_above: float = 10.0, padding: int = 0) -> Any:
+    """A logarithmic scale where the largest figure is far above the least, else a linear one."""
+    alt = altair()
+    if figures and 0 < log_above * min(figures) < max(figures):
+        return alt.Scale(type="log", nice=False, padding=padding)
+    return alt.Scale(type="linear", nice=False, zero=False, padding=padding)

@@ -118,7 +118,7 @@ def report_from(
 
 def _rows_of(decision: Decision, groups: list[list[Row]]) -> tuple[Row, ...]:
     """The rows that a decision is about, under its names, in the order of the records."""
-    names = {}
+    names: dict[tuple[str, ...], list[str]] = {}
     for candidate in decision.candidates:
         names.setdefault(candidate.records, []).append(candidate.run)
     for group in groups:

@@ -12,7 +12,7 @@ from ..compare.frontier import Front, TradeOff
 from ..compare.layout import Table
 from ..compare.lifecycle import costs_of
 from ..compare.usage import Usage
-from .chart import Chart, altair, axis_of, by_run, finished, powers_of_ten, values
+from .chart import Chart, altair, by_run, finished, powers_of_ten, scale_of, values
 from .colours import Colours
 from .volumes import Stop
 
@@ -32,7 +32,7 @@ def frontier_chart(name: str, front: Front, usage: Usage, colours: Colours) -> C
     rows = [_point(point, front, usage) for point in points]
     energies = [row["wh"] for row in rows]
     labels = [row["run"] for row in rows]
-    scale = alt.Scale(type=axis_of(energies), nice=False, padding=30, zero=False)
+    scale = scale_of(energies, padding=30)
     x = alt.X("wh:Q", title=front.cost, scale=scale, axis=alt.Axis(format="~g", tickCount=6))
     y = alt.Y("quality:Q", title=f"{header}, 95 % intervals", scale=alt.Scale(zero=False))
     both = by_run(labels, colours, legend=False)

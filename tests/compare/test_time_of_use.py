@@ -111,7 +111,8 @@ def test_the_total_is_the_sum_of_its_parts() -> None:
     assert found.total_j.low < joules < found.total_j.high
     assert found.total_g == pytest.approx(joules / 3.6e6 * 1.2 * 50)
     # One price fits all money of the record: a millionth of a euro a joule.
-    assert (found.total_money, found.currency) == (pytest.approx(joules * 1e-6), "EUR")
+    assert found.total_money == pytest.approx(joules * 1e-6)
+    assert found.currency == "EUR"
     assert found.j_per_correct == pytest.approx(joules / 7300 / 0.5)
     assert found.unknown == ()
 
@@ -200,7 +201,8 @@ def test_what_two_runs_share_is_drawn_once() -> None:
     stage = StageRecord(strategy="rag", key="i", reused=False, spent=index, attributed=index)
     both = record("t-rag", answer_j=1.0, stages=(*lora.stages, stage), prepare=lora.prepare + index)
     usage = Usage(answers_per_day=10)
-    found = break_even(*(costs_of(Row(r.name, (r,)), usage) for r in (lora, both)), usage)
+    one, other = (costs_of(Row(r.name, (r,)), usage) for r in (lora, both))
+    found = break_even(one, other, usage)
     assert found.answers is not None
     assert found.answers.value == pytest.approx(100)
     assert 60 < found.answers.low < found.answers.high < 160

@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,8 +123,12 @@ class Browser:
         to_read, self._write = os.pipe()
         self._read, to_write = os.pipe()
         # The browser reads from descriptor 3 and writes to 4.
+        start = (
+            "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); "
+            "os.execv(sys.argv[3], sys.argv[3:])"
+        )
         self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}', program, "--headless",
+            [sys.executable, "-c", start, str(to_read), str(to_write), program, "--headless",
              "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
              f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -180,15 +185,17 @@ class Browser:
         self.said.clear()
         self.send("Page.navigate", url=page.as_uri())
         until = time.monotonic() + 60
-        while not self.ask("document.documentElement.dataset.drawn || ''"):
+        while not self.ask("document.documentElement?.dataset.drawn || ''"):
             assert time.monotonic() < until, self.said
             time.sleep(0.05)
 
     def press(self, key: str) -> None:
         """Press and release a key, as a person would."""
+        code = {"ArrowLeft": 37, "ArrowRight": 39}[key]
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key,
-                      windowsVirtualKeyCode={"ArrowLeft": 37, "ArrowRight": 39, "Tab": 9}[key])  # fmt: skip
+            self.send(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code
+            )
 
     def close(self) -> None:
         """End the browser."""

@@ -40,7 +40,7 @@ def test_a_hostile_answer_does_not_run_even_when_it_is_opened(opened: Any) -> No
 
 def test_the_slider_moves_the_winner(opened: Any) -> None:
     winner = "document.querySelector('.winner').textContent"
-    rule = "document.querySelector('#chart-break-even svg .mark-rule line').parentNode.innerHTML"
+    rule = "document.querySelector('#chart-break-even [stroke-dasharray=\"3,3\"]').outerHTML"
     assert "take tuned" in opened.ask(winner)
     before = opened.ask(rule)
     opened.ask("document.querySelector('input').focus()")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_landmarks_headings_and_names_are_there_for_screen_readers(page: Any) ->
     ] * 5
     levels = [int(h.name[1]) for h in page.find_all(re.compile("^h[1-6]$"))]
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     ids = [element["id"] for element in page.find_all(id=True)]
     assert len(ids) == len(set(ids))
     for section in page.find_all("section"):
@@ -102,8 +103,14 @@ def test_what_a_model_said_is_text(html: str, page: Any) -> None:
     said = [element.get_text() for element in page.select(".said")]
     assert "<img src=x onerror=\"document.title='owned'\">" in said
     assert "</script><script>document.title='owned'</script><!--" in said
-    assert "<img" not in html
-    assert "<script>document" not in html
+    before_scripts = html.partition("<script")[0]
+    assert len(before_scripts) > 50_000
+    assert "<img" not in before_scripts
+    assert "</script" not in before_scripts
+    data = page.find(id="data").string
+    assert not set("<>&") & set(data)
+    # Vega's own bundle says "<img" somewhere; what the records say stands before it.
+    assert "owned" not in html.partition(data)[2]
     assert page.h1.get_text() == "ferry <b>boats</b>: which way to go"
     assert page.select_one(".question").get_text().startswith("Which <em>jetty</em>")
     assert page.find("em") is None
