@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..errors import InputError
 from .advising import Licence, Privacy, Serving, Weigh, _needs
 
-if TYPE_CHECKING:
-    from ..report import Report
-
-ENDINGS = (".html", ".md", ".csv", ".json")
 START_PER_DAY = 10.0
 """Where the page's slider begins, if nobody said how many answers a day: no advice rests on it."""
 
@@ -102,12 +98,14 @@ def report(
         return
     if output is None and figures is None:
         raise InputError("say where to: -o report.html, or --figures FOLDER for the charts alone")
-    if output is not None and output.suffix.lower() not in ENDINGS:
-        raise InputError(f"{output}: the ending says the format; {', '.join(ENDINGS)}")
     if boundary is not None:
         raise InputError("--boundary goes with --inventory")
     from ..files import write_bytes
-    from ..report import report_of
+    from ..report import report_of, write_report
+    from ..report.writing import check_ending
+
+    if output is not None:
+        check_ending(output)  # before the work, not after it
 
     needs = _needs(
         START_PER_DAY if answers_per_day is None else answers_per_day, horizon, refresh,
@@ -116,8 +114,7 @@ def report(
     )  # fmt: skip
     made = report_of(runs, needs, asked=answers_per_day is not None, allow=allow)
     if output is not None:
-        # No newline is translated: the page's policy holds the hashes of its scripts.
-        write_bytes(output, _text(made, output.suffix.lower()).encode("utf-8"))
+        write_report(made, output)
         typer.echo(f"wrote {output}")
     if figures is not None:
         from ..report.pictures import pictures
@@ -125,16 +122,6 @@ def report(
         for name, content in pictures(made):
             write_bytes(figures / name, content)
             typer.echo(f"wrote {figures / name}")
-
-
-def _text(made: Report, ending: str) -> str:
-    from ..report import page, texts
-
-    forms = {
-        ".html": page.to_html, ".md": texts.to_markdown, ".csv": texts.to_csv,
-        ".json": texts.to_json,
-    }  # fmt: skip
-    return forms[ending](made)
 
 
 def _inventory(runs: list[Path], output: Path | None, boundary: Boundary | None) -> None:

@@ -226,7 +226,8 @@ def _paired_off(use: Use) -> list[str]:
     if any(pair.word in ("after", "never") for pair in use.break_evens):
         notes.append(
             "Break-even is about energy alone: it says nothing of whether the one that is paid "
-            "back is as good. `never` at the end of an interval: that anything is saved is not certain."
+            "back is as good. `never` at the end of an interval: that anything is saved is not "
+            "certain."
         )
     if len(use.cycles) > MOST_PAIRED:
         notes.append(

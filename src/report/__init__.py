@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .contents import Report, report_from, report_of
+from .writing import write_report
 
-__all__ = ["Report", "report_from", "report_of"]
+__all__ = ["Report", "report_from", "report_of", "write_report"]

@@ -15,6 +15,9 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 FILE_WIDTH = 720
 """Width in dots of a chart in a file; on the page it is as wide as there is room."""
 
+LEGEND_CHARACTERS = 60
+"""Of a line of a legend: what a phone has room for, and a little."""
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -27,6 +30,15 @@ class Chart:
     description: str
     table: Table
     spec: dict[str, Any]
+
+    def _repr_png_(self) -> bytes:
+        """The chart in a notebook, as it would be in a file."""
+        import json
+
+        altair()
+        import vl_convert
+
+        return vl_convert.vegalite_to_png(json.dumps(self.spec))
 
 
 def altair() -> Any:
@@ -62,7 +74,7 @@ def finished(layers: Any, colours: Colours, *, height: int) -> dict[str, Any]:
     }  # fmt: skip
     legend = {
         **text, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
-        "orient": "top", "columns": 4, "labelLimit": 220, "symbolSize": 90, "symbolOpacity": 1,
+        "orient": "top", "labelLimit": 220, "symbolSize": 90, "symbolOpacity": 1,
         "aria": False,
     }  # fmt: skip
     spec: dict[str, Any] = sized.configure(
@@ -86,7 +98,9 @@ def by_run(labels: Sequence[str], colours: Colours, *, legend: bool = True) -> d
     """The encodings `color` and `shape` of a run, with one legend for both. All layers of a chart
     need the same `legend`: Vega-Lite makes one of their legends."""
     alt = altair()
-    shown = alt.Legend(title=None) if legend else None
+    longest = max(map(len, labels), default=0)
+    columns = max(2, min(5, LEGEND_CHARACTERS // (longest + 3)))
+    shown = alt.Legend(title=None, columns=columns) if legend else None
     colour = alt.Scale(domain=list(labels), range=colours.range(labels))
     shape = alt.Scale(domain=list(labels), range=colours.marks(labels))
     return {

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,24 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         write_record(folder, record, answered(record))
     return folder
+
+
+@pytest.fixture
+def record_of() -> Callable[..., Record]:
+    """`recorded`, for tests that make their own."""
+    return recorded
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """Write records with their answers; the folder they lie in."""
+
+    def write(*records: Record) -> Path:
+        for record in records:
+            write_record(tmp_path / "runs", record, answered(record))
+        return tmp_path / "runs"
+
+    return write
 
 
 class Browser:
