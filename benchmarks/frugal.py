@@ -161,7 +161,7 @@ def main() -> None:
         if lines:
             good = sum(same >= 0.95 * given.shuffles for same, _ in lines)
             sys.stdout.write(
-                f"\nwhere {what}: {len(lines)} cases, the same decision in at least 19 of 20 in "
+                f"\nwhere {what}, cases: {len(lines)}; the same decision in at least 19 of 20 in "
                 f"{good} of them, {statistics.fmean(share for _, share in lines):.0%} of the "
                 f"energy (at most {max(share for _, share in lines):.0%})"
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import InputError, StorageError
 from ..measure.accounts.money import Boundary
+from ..measure.environment import version_of
 from ..measure.ledger import FOLDER, Entry, entry_files, entry_of, load_ledger, read_entry, totals
 from ..measure.record import Record
 from ..measure.store import record_files
@@ -83,8 +84,6 @@ def inventory(folder: Path | str, boundary: Boundary | None = None) -> Inventory
     (a copied folder) counts once. Raises `InputError` where nothing was metered there,
     `StorageError` for a damaged entry or record: an inventory leaves nothing out.
     """
-    from .. import __version__
-
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the folder of runs, such as runs")
@@ -118,7 +117,7 @@ def inventory(folder: Path | str, boundary: Boundary | None = None) -> Inventory
         check=tuple(check),
         notes=tuple(dict.fromkeys(note for line in lines for note in line.notes)),
         software=tuple(dict.fromkeys(line.software for line in lines if line.software)),
-        written_by=f"wattune {__version__}",
+        written_by=f"wattune {version_of('wattune')}",
     )
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from .. import __version__
 from ..endpoint_ref import EndpointRef
 from ..errors import InputError, StorageError
+from ..measure.environment import version_of
 from ..measure.ledger import entry_files, load_ledger
 from ..measure.quality.custom import DOTTED
 from ..measure.record import Record
@@ -81,7 +81,7 @@ def pack_recipe(recipe: Recipe, bundle: Path) -> Manifest:
     about = Manifest(
         kind="recipe",
         name=recipe.name,
-        wattune=__version__,
+        wattune=version_of("wattune") or "",
         task_fingerprint=_fingerprint(recipe.settings) if files else None,
         models=tuple(_models(recipe.settings, content["runs"])),
         left_out=tuple(left_out),
@@ -100,7 +100,8 @@ def pack_records(folder: Path, bundle: Path) -> Manifest:
         raise InputError(f"{folder}: no records there; run a recipe first")
     load_ledger(folder)
     named = {path.relative_to(folder).as_posix(): path for path in files}
-    about = Manifest(kind="records", name=folder.resolve().name, wattune=__version__)
+    ours = version_of("wattune") or ""
+    about = Manifest(kind="records", name=folder.resolve().name, wattune=ours)
     return write_bundle(bundle, about, dict(named))
 
 

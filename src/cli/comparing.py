@@ -19,6 +19,7 @@ from .by_model import (
     chosen,
     compared_by_model,
 )
+from .frugal import Finish, Frugal, Metric, compare_frugal
 from .running import (
     AllowOverlap,
     Duration,
@@ -101,6 +102,9 @@ def compare(
     language: Language = None,
     on_premises: OnPremises = False,
     scores: Scores = None,
+    frugal: Frugal = False,
+    metric: Metric = None,
+    finish: Finish = False,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -112,8 +116,16 @@ def compare(
 
     Examples: wattune compare quickstart --quick ; wattune compare runs/quickstart --format csv ;
     wattune compare runs/quickstart --answers-per-day 1000 --refreshes weekly --min-quality 0.3 ;
+    wattune compare quickstart --frugal --min-quality 0.3 ;
     wattune compare runs/sizes --by model --licence open --max-parameters 1B
     """
+    if frugal:
+        first, *rest = what
+        compare_frugal(
+            first, rest, runs, quick, allow_overlap, no_progress, no_cache, min_quality, metric,
+            finish, format is Format.json,
+        )  # fmt: skip
+        return
     if scores and by is not By.model:
         raise InputError("--scores are of models: give --by model, too")
     usage = usage_of(

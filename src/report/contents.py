@@ -93,7 +93,7 @@ def report_from(
 ) -> Report:
     """The report of a comparison; `answers` are by the identity (`id`) of their record."""
     advice = advise(comparison, needs)
-    stops = stops_of(comparison, needs, needs.usage.answers or None)
+    stops = stops_of(comparison, advice)
     groups = [list(group.rows) for parts in comparison.cost_groups for group in parts]
     found = fronts(comparison)
     parts = []

@@ -117,7 +117,7 @@ def _library() -> str:
     """Vega, Vega-Lite and Vega-Embed (BSD 3-Clause) as one script, as vl-convert ships them."""
     import vl_convert
 
-    bundle = vl_convert.javascript_bundle(None)
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 

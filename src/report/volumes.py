@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..advice import Needs, advise
+from ..advice import Advice, Needs, advise
 from ..advice.verdict import Amount, Decision
 from ..advice.wording import energy, listed, number, span
 from ..compare.table import Comparison
@@ -50,16 +50,17 @@ def grid_of(asked: float | None) -> list[float]:
     return sorted(found | ({asked} if asked else set()))
 
 
-def stops_of(comparison: Comparison, needs: Needs, asked: float | None) -> list[list[Stop]]:
+def stops_of(comparison: Comparison, advice: Advice) -> list[list[Stop]]:
     """For each decision of the advice, in its order, the stops of the grid."""
+    needs = advice.needs
     found: dict[tuple[str, str], list[Stop]] = {}
-    for volume in grid_of(asked):
+    for volume in grid_of(needs.usage.answers or None):
         daily = volume / needs.usage.horizon_days
         usage = needs.usage.model_copy(update={"answers_per_day": daily})
         there = needs.model_copy(update={"usage": usage})
         for decision in advise(comparison, there).decisions:
             found.setdefault(key_of(decision), []).append(_stop(volume, decision, there))
-    return [found[key_of(decision)] for decision in advise(comparison, needs).decisions]
+    return [found[key_of(decision)] for decision in advice.decisions]
 
 
 def key_of(decision: Decision) -> tuple[str, str]:

@@ -37,7 +37,14 @@ HOSTILE = (
 
 
 def recorded(
-    name: str, right: int, prepare_j: float, answer_j: float, *, trained: bool = False, **more: Any
+    name: str,
+    right: int,
+    prepare_j: float,
+    answer_j: float,
+    *,
+    trained: bool = False,
+    metric: str = "contained",
+    **more: Any,
 ) -> Record:
     """A run that was right on the first `right` questions, and what it cost."""
     scores = tuple(1.0 if number < right else 0.0 for number in range(QUESTIONS))
@@ -62,7 +69,7 @@ def recorded(
         "created_at": "2026-01-02T03:04:05+00:00",
         "task": {
             "name": "ferry <b>boats</b>", "items": "0", "split": "test", "questions": QUESTIONS,
-            "metrics": ["contained"],
+            "metrics": [metric],
         },
         "recipe": {"run": name},
         "stages": (stage,) if prepare_j else (),
@@ -75,9 +82,9 @@ def recorded(
         "baseline": Baseline(power_w={"cpu": 5.0}, duration_s=3.0, cpu_percent=0.5),
         "prepare": bill,
         "answers": QUESTIONS,
-        "quality": {"contained": score},
-        "quality_by": {"fact": {"contained": half}, "two_hop": {"contained": half}},
-        "scores": {"contained": scores},
+        "quality": {metric: score},
+        "quality_by": {"fact": {metric: half}, "two_hop": {metric: half}},
+        "scores": {metric: scores},
         "fingerprints": {"scorer": "s1", "items": "0"},
     }  # fmt: skip
     return Record.model_validate(content | more)
@@ -85,6 +92,7 @@ def recorded(
 
 def answered(record: Record) -> list[ScoredAnswer]:
     """The answers of a record: the first ones are hostile."""
+    ((metric, scores),) = record.scores.items()
     return [
         ScoredAnswer(
             id=f"q{number:02d}",
@@ -96,9 +104,9 @@ def answered(record: Record) -> list[ScoredAnswer]:
             outcome="correct" if score else "wrong",
             tokens_in=5,
             tokens_out=5,
-            scores={"contained": score},
+            scores={metric: score},
         )
-        for number, score in enumerate(record.scores["contained"])
+        for number, score in enumerate(scores)
     ]
 
 

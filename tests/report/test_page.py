@@ -137,7 +137,7 @@ def test_the_examples_are_those_that_tell_the_runs_apart(page: Any) -> None:
 
 def test_one_colour_a_run_in_tables_and_charts(page: Any) -> None:
     charts = json.loads(page.find(id="data").string)["charts"]
-    swatches = {}
+    swatches: dict[str, set[str]] = {}
     for cell in page.select("th[scope=row]"):
         if cell.span:
             swatches.setdefault(cell.get_text(), set()).add(cell.span["class"][1])
@@ -164,7 +164,7 @@ def _scales(content: Any) -> list[dict[str, Any]]:
 
 def test_without_a_volume_the_page_says_where_the_choice_turns(runs: Path) -> None:
     needs = Needs(usage=Usage(answers_per_day=10), min_quality=0.6)
-    page = BeautifulSoup(to_html(report_of([runs], needs, asked=False)), "html.parser")
+    page: Any = BeautifulSoup(to_html(report_of([runs], needs, asked=False)), "html.parser")
     assert page.select_one(".headline").get_text() == (
         "It depends on the volume, from 10 to 1,000,000 answers in 1 year: retrieval up to 200 and "
         "tuned from 500 on."
