@@ -188,8 +188,8 @@ def _licence(row: Row) -> Check:
         return Check(constraint="licence", state="unknown", figure=None, limit="open", unit="",
                      source="system.model", sentence=f"the licence of {model} is not known",
                      measure=f"the model card of {model}: `wattune models card`")  # fmt: skip
-    is_open = licence == NO_MODEL or is_open(licence)
-    return Check(constraint="licence", state="met" if is_open else "not met", figure=licence,
+    free = licence == NO_MODEL or is_open(licence)
+    return Check(constraint="licence", state="met" if free else "not met", figure=licence,
                  limit="open", unit="", source="system.model",
                  sentence=f"licence of the model: {licence}")  # fmt: skip
 

@@ -144,7 +144,7 @@ def advise(
             "--answers-per-day is missing: what is cheap depends on how much it is used; 100 is a "
             "small team, 10000 a busy service"
         )
-    needs = _needs(
+    needs = needs_of(
         answers_per_day, horizon, refresh, serving.value, cached_share, idle_hours, min_quality,
         metric, max_latency_p95, max_memory, max_energy_per_1000, max_cost, privacy.value,
         licence.value, place, weigh.value,
@@ -152,7 +152,7 @@ def advise(
     _tell(runs, needs, allow, _format_of(output, format), output)
 
 
-def _needs(
+def needs_of(
     answers_per_day: float, horizon: str, refresh: str, serving: Literal["batch", "realtime"],
     cached_share: float, idle_hours: float, min_quality: float | None, metric: str | None,
     max_latency_p95: str | None, max_memory: str | None, max_energy_per_1000: str | None,

@@ -18,6 +18,7 @@ from .models import models_app
 from .prompts import prompts_app
 from .recipes import cp, init, list_recipes, validate
 from .records import export, ledger
+from .reporting import report
 from .running import (
     AllowOverlap,
     Duration,
@@ -110,6 +111,7 @@ def ask(
 
 app.command("compare")(compare)
 app.command("advise")(advise)
+app.command("report")(report)
 app.command("sweep")(sweep)
 app.command("init")(init)
 app.command("ls")(list_recipes)

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .advising import Licence, Privacy, Serving, Weigh, _needs
+from .advising import Licence, Privacy, Serving, Weigh
 
-START_PER_DAY = 10.0
-"""Where the page's slider begins, if nobody said how many answers a day: no advice rests on it."""
+START_ANSWERS = 10_000.0
+"""Answers in all where the page's slider begins if nobody said how many: nothing rests on it."""
 
 
 class Boundary(enum.StrEnum):
@@ -107,11 +107,14 @@ def report(
     if output is not None:
         check_ending(output)  # before the work, not after it
 
-    needs = _needs(
-        START_PER_DAY if answers_per_day is None else answers_per_day, horizon, refresh,
+    needs = needs_of(
+        answers_per_day or 0.0, horizon, refresh,
         serving.value, cached_share, idle_hours, min_quality, metric, max_latency_p95, max_memory,
         max_energy_per_1000, max_cost, privacy.value, licence.value, place, weigh.value,
     )  # fmt: skip
+    if answers_per_day is None:
+        start = {"answers_per_day": START_ANSWERS / needs.usage.horizon_days}
+        needs = needs.model_copy(update={"usage": needs.usage.model_copy(update=start)})
     made = report_of(runs, needs, asked=answers_per_day is not None, allow=allow)
     if output is not None:
         write_report(made, output)

@@ -14,7 +14,7 @@ from ..compare.lifecycle import costs_of
 from ..compare.usage import Usage
 from .chart import Chart, altair, by_run, finished, powers_of_ten, scale_of, values
 from .colours import Colours
-from .volumes import Stop
+from .volumes import Stop, shown_of
 
 HEIGHT = 380
 MOST_NAMED = 12
@@ -121,7 +121,7 @@ def break_even_chart(
     x = alt.X("answers:Q", title=over, scale=log, axis=_decades([s.answers for s in stops]))
     y = alt.Y("wh:Q", title="Wh in all", scale=log, axis=_decades([row["wh"] for row in rows]))
     both = by_run(labels, colours)
-    volume = alt.param(name="volume", value=usage.answers)
+    volume = alt.param(name="volume", value=stops[shown_of(stops, usage)].answers)
     chart = alt.Chart(values(rows))
     here = chart.transform_filter("datum.answers == volume")
     layers = [

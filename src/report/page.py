@@ -21,7 +21,7 @@ from .chart import altair
 from .colours import DARK, DARK_INK, DARK_PAPER, LIGHT, LIGHT_INK, LIGHT_PAPER
 from .contents import Part, Report
 from .method import method_tables
-from .volumes import told
+from .volumes import shown_of, told
 
 TEMPLATES = Path(__file__).parent / "templates"
 OPEN = ("Quality", "Cost", "Serving")
@@ -77,16 +77,10 @@ def _part(report: Report, part: Part) -> dict[str, Any]:
         "table": table_of(decision, report.advice),
         "sections": [(name, lines) for name, lines in sections(decision) if lines],
         "stops": part.stops,
-        "shown": _shown(report, part),
+        "shown": shown_of(part.stops, report.needs.usage),
         "examples": part.examples,
         "metric": header,
     }
-
-
-def _shown(report: Report, part: Part) -> int:
-    """The number of the stop at which the slider begins."""
-    answers = report.needs.usage.answers
-    return min(range(len(part.stops)), key=lambda number: abs(part.stops[number].answers - answers))
 
 
 def _specs(parts: list[dict[str, Any]]) -> dict[str, Any]:

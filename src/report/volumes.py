@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isclose
 
 from ..advice import Advice, Needs, advise
 from ..advice.verdict import Amount, Decision
 from ..advice.wording import energy, listed, number, span
 from ..compare.table import Comparison
+from ..compare.usage import Usage
 
 PER_DECADE = (1.0, 2.0, 5.0)
 LEAST, MOST = 10.0, 1e6
@@ -47,7 +49,14 @@ def grid_of(asked: float | None) -> list[float]:
     powers = [10.0**power for power in range(-3, 16)]
     rounds = [power * step for power in powers for step in PER_DECADE]
     found = {volume for volume in rounds if low <= volume <= high * (1 + 1e-9)}
-    return sorted(found | ({asked} if asked else set()))
+    if asked and not any(isclose(asked, volume) for volume in found):
+        found.add(asked)
+    return sorted(found)
+
+
+def shown_of(stops: Sequence[Stop], usage: Usage) -> int:
+    """The number of the stop of the usage's own volume, at which the page's slider begins."""
+    return min(range(len(stops)), key=lambda n: abs(stops[n].answers - usage.answers))
 
 
 def stops_of(comparison: Comparison, advice: Advice) -> list[list[Stop]]:

@@ -54,6 +54,7 @@ def test_the_grid_holds_what_was_asked_for() -> None:
     assert grid_of(None)[:4] == [10.0, 20.0, 50.0, 100.0]
     assert grid_of(None)[-1] == 1e6
     assert 3650.0 in grid_of(3650.0)
+    assert grid_of(5000 / 365 * 365 + 1e-9) == grid_of(None)
     assert grid_of(3.0)[0] < 3.0
     assert grid_of(2e8)[-1] >= 1e9
 
