@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .advising import Licence, Privacy, Serving, Weigh
+from .advising import Licence, Privacy, Serving, Weigh, needs_of
 
 START_ANSWERS = 10_000.0
 """Answers in all where the page's slider begins if nobody said how many: nothing rests on it."""
