@@ -19,7 +19,8 @@ from .by_model import (
     chosen,
     compared_by_model,
 )
-from .frugal import Finish, Frugal, Metric, compare_frugal
+from .frugal import Finish, Frugal, compare_frugal
+from .needs_options import MetricName
 from .running import (
     AllowOverlap,
     Duration,
@@ -38,8 +39,8 @@ from .usage_options import (
     Horizon,
     IdleHours,
     MinQuality,
+    Refresh,
     RefreshAt,
-    Refreshes,
     ServedAs,
     usage_of,
 )
@@ -90,7 +91,7 @@ def compare(
     ] = None,
     answers_per_day: AnswersPerDay = None,
     horizon: Horizon = None,
-    refreshes: Refreshes = None,
+    refresh: Refresh = None,
     refresh_costs: RefreshAt = None,
     serving: ServedAs = None,
     cached_share: CachedShare = None,
@@ -103,7 +104,7 @@ def compare(
     on_premises: OnPremises = False,
     scores: Scores = None,
     frugal: Frugal = False,
-    metric: Metric = None,
+    metric: MetricName = None,
     finish: Finish = False,
     baseline: Annotated[
         str | None,
@@ -115,7 +116,7 @@ def compare(
     """Run what is missing of a recipe and compare all its runs; or compare finished records.
 
     Examples: wattune compare quickstart --quick ; wattune compare runs/quickstart --format csv ;
-    wattune compare runs/quickstart --answers-per-day 1000 --refreshes weekly --min-quality 0.3 ;
+    wattune compare runs/quickstart --answers-per-day 1000 --refresh weekly --min-quality 0.3 ;
     wattune compare quickstart --frugal --min-quality 0.3 ;
     wattune compare runs/sizes --by model --licence open --max-parameters 1B
     """
@@ -131,7 +132,7 @@ def compare(
     usage = usage_of(
         answers_per_day,
         horizon=horizon,
-        refreshes=refreshes,
+        refresh=refresh,
         refresh_costs=refresh_costs,
         serving=serving,
         cached_share=cached_share,

@@ -22,10 +22,6 @@ Frugal = Annotated[
         "--min-quality; the dearer ones are not started.",
     ),
 ]
-Metric = Annotated[
-    str | None,
-    typer.Option("--metric", help="With --frugal: what decides; default: the task's first."),
-]
 Finish = Annotated[
     bool,
     typer.Option("--finish", help="With --frugal: run the chosen run whole, for its record."),

@@ -9,7 +9,34 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .advising import Licence, Privacy, Serving, Weigh, needs_of
+from .needs_options import (
+    FreeToUse,
+    KeptIn,
+    Licence,
+    MaxCost,
+    MaxEnergy,
+    MaxLatency,
+    MaxMemory,
+    MetricName,
+    Place,
+    Privacy,
+    Together,
+    Weigh,
+    WeighBy,
+    needs_of,
+)
+from .usage_options import (
+    YEAR,
+    AnswersPerDay,
+    CachedShare,
+    Horizon,
+    IdleHours,
+    MinQuality,
+    Refresh,
+    RefreshAt,
+    ServedAs,
+    usage_of,
+)
 
 START_ANSWERS = 10_000.0
 """Answers in all where the page's slider begins if nobody said how many: nothing rests on it."""
@@ -33,51 +60,24 @@ def report(
     figures: Annotated[
         Path | None, typer.Option(help="Write each chart to this folder, as PNG and SVG.")
     ] = None,
-    answers_per_day: Annotated[
-        float | None, typer.Option(min=0, help="How many answers people get in a day.")
-    ] = None,
-    horizon: Annotated[str, typer.Option(help="How long it is used: 1y, 90d.")] = "1y",
-    refresh: Annotated[
-        str, typer.Option(help="How often knowledge changes: weekly, monthly, 12 (a year).")
-    ] = "never",
-    serving: Annotated[
-        Serving, typer.Option(help="Answers all at once, or one at a time.")
-    ] = Serving.batch,
-    cached_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of answers that a cache gives.")
-    ] = 0.0,
-    idle_hours: Annotated[
-        float, typer.Option(min=0, max=24, help="Hours a day the machine is kept waiting.")
-    ] = 0.0,
-    min_quality: Annotated[
-        float | None, typer.Option(help="The quality asked for, by --metric.")
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Which quality: token_f1; default: the task's first.")
-    ] = None,
-    max_latency_p95: Annotated[
-        str | None, typer.Option(help="95 % of answers within: 2s, 500ms.")
-    ] = None,
-    max_memory: Annotated[str | None, typer.Option(help="While answering: 8GB.")] = None,
-    max_energy_per_1000: Annotated[
-        str | None, typer.Option(help="Of 1,000 answers: 0.5Wh.")
-    ] = None,
-    max_cost: Annotated[str | None, typer.Option(help="Over the horizon: 20EUR.")] = None,
-    privacy: Annotated[
-        Privacy, typer.Option(help="on-premises: nothing is sent to a server elsewhere.")
-    ] = Privacy.any,
-    licence: Annotated[
-        Licence, typer.Option(help="open: weights that are free to use and to change.")
-    ] = Licence.any,
-    place: Annotated[
-        str | None, typer.Option(help="Whose grid grams are by; default: that of the records.")
-    ] = None,
-    weigh: Annotated[
-        Weigh, typer.Option(help="What the cheapest has least of, over the horizon.")
-    ] = Weigh.energy,
-    allow: Annotated[
-        bool, typer.Option("--allow", help="Weigh together what was measured differently.")
-    ] = False,
+    answers_per_day: AnswersPerDay = None,
+    horizon: Horizon = None,
+    refresh: Refresh = None,
+    refresh_costs: RefreshAt = None,
+    serving: ServedAs = None,
+    cached_share: CachedShare = None,
+    idle_hours: IdleHours = None,
+    min_quality: MinQuality = None,
+    metric: MetricName = None,
+    max_latency_p95: MaxLatency = None,
+    max_memory: MaxMemory = None,
+    max_energy_per_1000: MaxEnergy = None,
+    max_cost: MaxCost = None,
+    privacy: KeptIn = Privacy.any,
+    licence: FreeToUse = Licence.any,
+    place: Place = None,
+    weigh: WeighBy = Weigh.energy,
+    allow: Together = False,
     inventory: Annotated[
         bool, typer.Option("--inventory", help="An auditor's sheet of all that was spent instead.")
     ] = False,
@@ -107,14 +107,29 @@ def report(
     if output is not None:
         check_ending(output)  # before the work, not after it
 
+    usage = usage_of(
+        _volume(answers_per_day, horizon),
+        horizon=horizon,
+        refresh=refresh,
+        refresh_costs=refresh_costs,
+        serving=serving,
+        cached_share=cached_share,
+        idle_hours=idle_hours,
+    )
+    assert usage is not None
     needs = needs_of(
-        answers_per_day or 0.0, horizon, refresh,
-        serving.value, cached_share, idle_hours, min_quality, metric, max_latency_p95, max_memory,
-        max_energy_per_1000, max_cost, privacy.value, licence.value, place, weigh.value,
-    )  # fmt: skip
-    if answers_per_day is None:
-        start = {"answers_per_day": START_ANSWERS / needs.usage.horizon_days}
-        needs = needs.model_copy(update={"usage": needs.usage.model_copy(update=start)})
+        usage,
+        min_quality=min_quality,
+        metric=metric,
+        max_latency_p95=max_latency_p95,
+        max_memory=max_memory,
+        max_energy_per_1000=max_energy_per_1000,
+        max_cost=max_cost,
+        privacy=privacy,
+        licence=licence,
+        place=place,
+        weigh=weigh,
+    )
     made = report_of(runs, needs, asked=answers_per_day is not None, allow=allow)
     if output is not None:
         write_report(made, output)
@@ -125,6 +140,15 @@ def report(
         for name, content in pictures(made):
             write_bytes(figures / name, content)
             typer.echo(f"wrote {figures / name}")
+
+
+def _volume(answers_per_day: float | None, horizon: str | None) -> float:
+    """Answers a day; where nobody said how many, those at which the slider begins."""
+    from ..durations import DAY_S, seconds_of
+
+    if answers_per_day is not None:
+        return answers_per_day
+    return START_ANSWERS * DAY_S / seconds_of(horizon or YEAR)
 
 
 def _inventory(runs: list[Path], output: Path | None, boundary: Boundary | None) -> None:

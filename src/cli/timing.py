@@ -10,7 +10,7 @@ import typer
 
 from ..errors import InputError
 from .running import Overrides, Quick, RunsFolder
-from .usage_options import CachedShare, IdleHours, RefreshAt, ServedAs, usage_of
+from .usage_options import CachedShare, IdleHours, Refresh, RefreshAt, ServedAs, usage_of
 
 if TYPE_CHECKING:
     from ..compare.layout import Table
@@ -164,10 +164,7 @@ def forecast(
     runs: Annotated[list[Path], typer.Argument(help="Folders of records, or records.")],
     answers_per_day: Annotated[float, typer.Option(min=0, help="Answers a day, at first.")],
     growth: Annotated[str, typer.Option(help="Of the answers: 5%/month, 30%/year")] = "0%/month",
-    refresh: Annotated[
-        str | None,
-        typer.Option("--refresh", "--refreshes", help="How often a year, or weekly, monthly."),
-    ] = None,
+    refresh: Refresh = None,
     months: Annotated[int, typer.Option(min=1, max=120)] = 12,
     place: Annotated[
         str | None, typer.Option(help="Country or region; default: as the records say.")
@@ -208,7 +205,7 @@ def forecast(
             raise InputError(f'no record of a run "{run}"; there are: {", ".join(names) or "none"}')
     usage = usage_of(
         answers_per_day,
-        refreshes=refresh,
+        refresh=refresh,
         refresh_costs=refresh_costs,
         serving=serving,
         cached_share=cached_share,

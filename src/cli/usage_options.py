@@ -27,16 +27,19 @@ class RefreshCosts(enum.StrEnum):
     prepare = "prepare"
 
 
+YEAR = "1y"
+"""How long a System is used, where nobody says."""
+
 AnswersPerDay = Annotated[
     float | None,
-    typer.Option("--answers-per-day", help="Answers a day: adds life cycles and break-evens."),
+    typer.Option("--answers-per-day", help="How many answers people get in a day."),
 ]
 Horizon = Annotated[
     str | None, typer.Option("--horizon", help="How long it is used, such as 90d; default: 1y.")
 ]
-Refreshes = Annotated[
+Refresh = Annotated[
     str | None,
-    typer.Option("--refreshes", help="How often a year, or weekly, monthly; default: never."),
+    typer.Option("--refresh", help="How often a year, or weekly, monthly; default: never."),
 ]
 RefreshAt = Annotated[
     RefreshCosts | None,
@@ -62,7 +65,7 @@ def usage_of(
     answers_per_day: float | None,
     *,
     horizon: str | None = None,
-    refreshes: str | None = None,
+    refresh: str | None = None,
     refresh_costs: RefreshCosts | None = None,
     serving: Serving | None = None,
     cached_share: float | None = None,
@@ -78,7 +81,7 @@ def usage_of(
 
     given = {
         "--horizon": horizon,
-        "--refreshes": refreshes,
+        "--refresh": refresh,
         "--refresh-costs": refresh_costs,
         "--serving": serving,
         "--cached-share": cached_share,
@@ -91,8 +94,8 @@ def usage_of(
         return None
     return Usage(
         answers_per_day=answers_per_day,
-        horizon_days=seconds_of(horizon or "1y") / DAY_S,
-        refreshes_per_year=times_per_year(refreshes or "never"),
+        horizon_days=seconds_of(horizon or YEAR) / DAY_S,
+        refreshes_per_year=times_per_year(refresh or "never"),
         serving=(serving or Serving.batch).value,
         cached_share=cached_share or 0.0,
         idle_hours_per_day=idle_hours or 0.0,

@@ -65,7 +65,7 @@ def test_files_hold_the_figures(wattune: Wattune, records: Path) -> None:
 
 
 def test_what_is_not_known_is_said(wattune: Wattune, records: Path) -> None:
-    asked = ("compare", records, "--answers-per-day", 100, "--refreshes", "weekly")
+    asked = ("compare", records, "--answers-per-day", 100, "--refresh", "weekly")
     text = " ".join(wattune(*asked).out.split())
     assert "Not known of lora: what a refresh takes" in text
     assumed = " ".join(wattune(*asked, "--refresh-costs", "prepare").out.split())
@@ -79,7 +79,7 @@ def test_what_is_not_known_is_said(wattune: Wattune, records: Path) -> None:
         (("--min-quality", "0.3"), "--min-quality needs --answers-per-day"),
         (("--answers-per-day", "-3"), "answers_per_day -3"),
         (("--answers-per-day", "3", "--horizon", "90"), "'90' is no span of time"),
-        (("--answers-per-day", "3", "--refreshes", "wekly"), 'did you mean "weekly"'),
+        (("--answers-per-day", "3", "--refresh", "wekly"), 'did you mean "weekly"'),
         (("--answers-per-day", "3", "--cached-share", "40"), "cached_share 40"),
     ],
 )
