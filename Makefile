@@ -27,7 +27,7 @@ wheel: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("wattune needs Python 3.11 or newer; try: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,bench,quant,plot]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,bench,quant,plot,report]'
 	touch $@
 
 clean:

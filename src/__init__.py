@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-# `run` and `compare` are rooms as well as verbs. Bound here, after their modules are loaded, the
-# names mean the verbs for good: Python sets a submodule's name on its package only once.
+# `ask`, `run` and `compare` are rooms as well as verbs. Bound here, after their modules are loaded,
+# the names mean the verbs for good: Python sets a submodule's name on its package only once.
+from .advice import Needs, advise
+from .ask import ask
 from .compare import Comparison, compare
-from .job import load_system
+from .compare.usage import Usage
+from .loading import load_system
 from .measure.export import to_frame
 from .measure.meter import Meter
 from .measure.record import Record
@@ -65,6 +68,7 @@ __all__ = [
     "LongContext",
     "Merge",
     "Meter",
+    "Needs",
     "PeftMethod",
     "Prompt",
     "PromptSearch",
@@ -75,7 +79,10 @@ __all__ = [
     "SummaryTree",
     "SwapPassages",
     "TreeRAG",
+    "Usage",
+    "advise",
     "as_retriever",
+    "ask",
     "compare",
     "load_recipe",
     "load_records",

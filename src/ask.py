@@ -1,15 +1,18 @@
-"""One question to every system of a folder of records, side by side."""
+"""Questions to a System, and one question to every system of a folder of records, side by side."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from .answering.answer import Answer
 from .answering.pool import Pool
 from .answering.session import Session
 from .errors import CannotRun, InputError, ModelError, StorageError
+from .loading import system_of
 from .measure.carbon import emissions_g
 from .measure.ledger import Ledger
 from .measure.meter import Meter
@@ -17,6 +20,39 @@ from .measure.record import Phase, Record
 from .measure.store import load_records
 from .stages import StageStore
 from .system import System, check_free_questions, parse_system
+
+Source = System | Record | Path | str
+
+
+@overload
+def ask(system: Source, questions: str, *, stages: StageStore | None = ...) -> Answer: ...
+@overload
+def ask(
+    system: Source, questions: Sequence[str], *, stages: StageStore | None = ...
+) -> list[Answer]: ...
+def ask(
+    system: Source, questions: str | Sequence[str], *, stages: StageStore | None = None
+) -> Answer | list[Answer]:
+    """What a System answers: to one question its `Answer`, to several a list in their order.
+
+    `system` may also be the Record of its run, the folder it was saved in, or the name of a model.
+    It is opened for the call, so give many questions at once. Nothing is kept or metered; to
+    measure, use `run`. Raises `InputError` for an empty question, `CannotRun` for a System that
+    needs more than the question (oracle passages), `ModelError` where it cannot be opened.
+    """
+    asked = [questions] if isinstance(questions, str) else list(questions)
+    for number, question in enumerate(asked):
+        if not question.strip():
+            raise InputError(f"question {number + 1} of {len(asked)} is empty; ask in words")
+    opened = system_of(system)
+    check_free_questions(opened)
+    with Meter() as meter:
+        pool = Pool(stages or StageStore(), meter)
+        try:
+            answers = Session(opened, pool).answer(asked)
+        finally:
+            pool.close()
+    return answers[0] if isinstance(questions, str) else answers
 
 
 @dataclass(frozen=True)

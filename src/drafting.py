@@ -22,7 +22,7 @@ from .effort import Effort
 from .endpoint_ref import EndpointRef
 from .errors import CannotRun, InputError, RecipeError, TaskError
 from .files import storage, write_json
-from .job import load_system
+from .loading import load_system
 from .measure.carbon import emissions_g
 from .measure.ledger import Ledger
 from .measure.meter import Meter

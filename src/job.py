@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
-from .artefact.loading import is_saved, load_saved, model_ref
-from .endpoint_ref import EndpointRef
-from .errors import InputError, TaskError
+from .errors import TaskError
+from .loading import load_system
 from .machine import hardware, machine, software
-from .measure.accounts.endpoint_energy import token_energy
 from .measure.environment import code_digest
 from .measure.general import HowMany, general_questions, set_digest
 from .measure.quality import check_metrics, scorer_digest
 from .measure.record import SCHEMA_VERSION
-from .models.endpoint import read_key
+from .models.facts import facts_of
 from .prompt_file import decoded
 from .recipe import Recipe, Settings
 from .slices import limited, limited_revision
 from .strategies import Strategy
-from .system import Decoding, EndpointSystem, LocalSystem, System
+from .system import Decoding, LocalSystem, System
 from .tasks.load import load_task
 from .tasks.overlap import check_overlap, near_overlap
 from .tasks.revision import revised
@@ -110,59 +108,6 @@ def fingerprints(job: Job, system: System) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-@overload
-def load_system(
-    name: str,
-    *,
-    refusal: str | None = ...,
-    decoding: Decoding | None = ...,
-    base: str | None = ...,
-    say: Callable[[str], None] | None = ...,
-) -> LocalSystem: ...
-@overload
-def load_system(
-    name: str | EndpointRef,
-    *,
-    refusal: str | None = ...,
-    decoding: Decoding | None = ...,
-    base: str | None = ...,
-    say: Callable[[str], None] | None = ...,
-) -> System: ...
-def load_system(
-    name: str | EndpointRef,
-    *,
-    refusal: str | None = None,
-    decoding: Decoding | None = None,
-    base: str | None = None,
-    say: Callable[[str], None] | None = None,
-) -> System:
-    """The base System of a model: a catalogue name, a folder, a hub id, or an endpoint; or a System
-    that was saved (`System.save`), or an adapter of PEFT, from its folder.
-
-    A saved one keeps its refusal and decoding unless others are given; `base` says where its base
-    model lies, where that is not where it lay. Raises `ModelError` when the model is unknown, its
-    weights cannot be had, or the endpoint's key is not set, `StorageError` for a saved folder that
-    is not as it was saved, and `InputError` when its row of energies is unknown.
-    """
-    if isinstance(name, EndpointRef):
-        read_key(name)
-        token_energy(name.energy, name.model)
-        return EndpointSystem(
-            endpoint=name, refusal=refusal or REFUSAL, decoding=decoding or Decoding()
-        )
-    if is_saved(folder := Path(name).expanduser()):
-        saved = load_saved(folder, base=base, say=say)
-        given = {"refusal": refusal, "decoding": decoding}
-        return saved.model_copy(update={k: v for k, v in given.items() if v is not None})
-    if base is not None:
-        raise InputError(f"base is for a saved system or an adapter, and {name} is neither")
-    return LocalSystem(
-        model=model_ref(name, say),
-        refusal=refusal or REFUSAL,
-        decoding=decoding or Decoding(),
-    )
-
-
 def jobs_of(
     recipe: Recipe, *, allow_overlap: bool = False, say: Callable[[str], None] | None = None
 ) -> list[Job]:
@@ -209,7 +154,13 @@ class Resolver:
         return self._revisions[name]
 
     def jobs(self, recipe: Recipe) -> list[Job]:
-        """The runs of one recipe, as `jobs_of` gives them."""
+        """The runs of one recipe, as `jobs_of` gives them; those of the smallest model first."""
+        each = recipe.by_model()
+        if len(each) > 1:
+            each.sort(key=lambda one: parameters_of(self._system(one.settings)) or math.inf)
+        return [job for one in each for job in self._jobs(one)]
+
+    def _jobs(self, recipe: Recipe) -> list[Job]:
         settings = recipe.settings
         whole, flags = self.task(settings)
         task, revision = limited(whole, settings.limit, settings.split), None
@@ -247,6 +198,22 @@ class Resolver:
         if name not in self._systems:
             self._systems[name] = load_system(settings.model, say=self._say)
         return self._systems[name]
+
+
+def parameters_of(system: System) -> int | None:
+    """How many weights the base model has, by its files or the catalogue; None where neither says,
+    as of a model behind an endpoint."""
+    facts = facts_of(system)
+    return facts.parameters if facts else None
+
+
+def order_of_models(jobs: Sequence[Job]) -> str:
+    """In which order the jobs of a recipe with several `models` come, and why, as a sentence."""
+    sizes = {job.name.rpartition("@")[2]: parameters_of(job.system) for job in jobs}
+    told = [
+        f"{n} ({'size unknown' if s is None else f'{s:,} parameters'})" for n, s in sizes.items()
+    ]
+    return f"models, smallest first: {', '.join(told)}"
 
 
 def _seeds(

@@ -11,7 +11,7 @@ from .answering.answer import Answer
 from .answering.pool import Pool
 from .answering.session import Session
 from .errors import InputError
-from .job import load_system
+from .loading import load_system
 from .measure.meter import Meter
 from .measure.quality import metric_of
 from .measure.record import Phase, Record, ScoredAnswer

@@ -7,20 +7,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from .endpoint_ref import EndpointRef
 from .errors import RecipeError, did_you_mean
 from .measure.accounts.footprint import Accounting
 from .measure.general import HowMany
 from .measure.grid import Grid
+from .models.labels import model_labels, name_at
 from .strategies import STRATEGIES, AnyStrategy, Strategy
 from .system import Decoding
 from .values import Value
 from .yaml_lines import LineFaults, Lines
 
-RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+=,-]{0,60}$"
-NAME_RULE = 'up to 61 letters, digits, ".", "_", "+", "=", "," and "-" only'
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+=,@-]{0,60}$"
+NAME_RULE = 'up to 61 letters, digits, ".", "_", "+", "=", ",", "@" and "-" only'
 QUICK_REALTIME = 4
 QUICK_GENERAL = 24
 RESERVED = ("name", "strategies", "runs")
@@ -49,10 +50,12 @@ class TaskSource(Value):
 
 
 class Settings(Value):
-    """The keys of a recipe that are the same for all its runs."""
+    """The keys of a recipe that are the same for all its runs; with `models` each run is made once
+    with each of them, and `model` is the first."""
 
     task: str | TaskSource
     model: ModelSource
+    models: tuple[ModelSource, ...] = ()
     place: str | None = None
     intensity_g_per_kwh: float | None = Field(default=None, ge=0)
     grid: Grid = Grid()
@@ -69,6 +72,14 @@ class Settings(Value):
     refresh: bool = False
     limit: Limit = Limit()
     quick: Limit = Limit(questions=24, train=64)
+
+    @field_validator("models")
+    @classmethod
+    def _models_once_each(cls, given: tuple[ModelSource, ...]) -> tuple[ModelSource, ...]:
+        twice = [model for n, model in enumerate(given) if model in given[:n]]
+        if twice:
+            raise ValueError(f"{twice[0]} is given twice; each model once")
+        return given
 
     @model_validator(mode="after")
     def _seeds_once_each(self) -> Settings:
@@ -97,6 +108,20 @@ class Recipe(Value):
         """One run as a recipe of its own, in plain JSON: kept in its Record."""
         return resolved(run, self.settings, self.runs[run], seed)
 
+    def by_model(self) -> list[Recipe]:
+        """A recipe for each of its `models`, its runs named ``<run>@<model>``; the recipe itself
+        where it names one `model`."""
+        models = self.settings.models
+        return [
+            self.model_copy(
+                update={
+                    "settings": self.settings.model_copy(update={"model": model, "models": ()}),
+                    "runs": {name_at(run, label): steps for run, steps in self.runs.items()},
+                }
+            )
+            for model, label in zip(models, model_labels(models), strict=True)
+        ] or [self]
+
     def quicker(self) -> Recipe:
         """The same recipe on its `quick` slice, under a name of its own."""
         general = self.settings.general_questions
@@ -113,7 +138,8 @@ def resolved(
     run: str, settings: Settings, strategies: Sequence[Strategy], seed: int
 ) -> dict[str, Any]:
     """One run with one seed as a recipe of its own, in plain JSON."""
-    shared = {key: value for key, value in settings.plain().items() if key != "seeds"}
+    several = ("seeds", "models")
+    shared = {key: value for key, value in settings.plain().items() if key not in several}
     runs = {run: [_section(strategy) for strategy in strategies]}
     return {"name": run, **shared, "seed": seed, "runs": runs}
 
@@ -137,9 +163,7 @@ def parse_recipe(
     for key in content:
         if key not in known:
             faults.add((str(key),), f'unknown key "{key}"' + did_you_mean(str(key), known))
-    settings = faults.validate(
-        Settings, {k: v for k, v in content.items() if k in Settings.model_fields}, ()
-    )
+    settings = _settings(content, faults)
     sections: dict[str, dict[str, Any]] = {}
     forced = forced or {}
     for key in STRATEGIES:
@@ -162,6 +186,21 @@ def parse_recipe(
     faults.raise_any(RecipeError)
     assert settings is not None
     return Recipe(name=named, settings=settings, runs=runs)
+
+
+def _settings(content: Mapping[str, Any], faults: LineFaults) -> Settings | None:
+    given = {key: value for key, value in content.items() if key in Settings.model_fields}
+    if given.get("models") is None:
+        given.pop("models", None)
+        return faults.validate(Settings, given)
+    if given.get("model") is not None:
+        faults.add(("models",), 'give either "model: NAME" or "models: [NAME, NAME]", not both')
+    elif not given["models"]:
+        faults.add(("models",), '"models" takes a list of models, and this one is empty')
+    settings = faults.validate(Settings, {**given, "model": ""})
+    if settings is None or not settings.models:
+        return None
+    return settings.model_copy(update={"model": settings.models[0]})
 
 
 def _runs(

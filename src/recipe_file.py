@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from .endpoint_ref import EndpointRef
 from .errors import RecipeError, did_you_mean
 from .files import shipped_folder
 from .models.catalogue import CATALOGUE
@@ -76,13 +77,16 @@ def load_recipe(where: str, overrides: Sequence[str] = ()) -> Recipe:
         moved = task.model_copy(update={"source": source})
     changes = {
         "task": moved,
-        "model": _beside(settings.model, path.parent, CATALOGUE)
-        if isinstance(settings.model, str)
-        else settings.model,
+        "model": _model(settings.model, path.parent),
+        "models": tuple(_model(model, path.parent) for model in settings.models),
         "grid": _moved(settings.grid, ("file",), path.parent),
         "accounting": _moved(settings.accounting, ("report", "prices"), path.parent),
     }
     return recipe.model_copy(update={"settings": settings.model_copy(update=changes)})
+
+
+def _model(source: str | EndpointRef, folder: Path) -> str | EndpointRef:
+    return _beside(source, folder, CATALOGUE) if isinstance(source, str) else source
 
 
 def _moved(settings: _V, keys: Sequence[str], folder: Path) -> _V:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from .context_sources import NearestShots, ShotsSource
 from .errors import InputError
-from .job import load_system
+from .loading import system_of
 from .measure.record import Record
 from .stages import StageStore
-from .system import System, check_free_questions, parse_system
+from .system import System, check_free_questions
 
 if TYPE_CHECKING:
     from .answering.langchain_retriever import SystemRetriever
@@ -30,10 +30,7 @@ def as_retriever(
     """
     from .answering.langchain_retriever import SystemRetriever
 
-    if isinstance(system, Record):
-        system = parse_system(system.system)
-    elif isinstance(system, Path | str):
-        system = load_system(str(system))
+    system = system_of(system)
     if all(isinstance(source, ShotsSource | NearestShots) for source in system.sources):
         raise InputError(
             "this system retrieves nothing: its prompts have no passages; take one that was made "

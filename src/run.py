@@ -17,7 +17,7 @@ from .answering.responses import ResponseCache
 from .endpoint_ref import EndpointRef
 from .files import remove_leftovers, storage
 from .holds import Hold, Holds, IntensityLimit, no_hold
-from .job import Job, check_task, jobs_of, revision_of
+from .job import Job, check_task, jobs_of, order_of_models, revision_of
 from .machine import check_alike
 from .measure.accounts.books import Books
 from .measure.general import HowMany
@@ -117,14 +117,18 @@ def run_recipe(
     debug: bool = False,
     responses: ResponseCache | None = None,
     hold: Hold = no_hold,
+    flags: tuple[str, ...] = (),
 ) -> list[Record]:
     """Run what is missing of a recipe; its records in the recipe's order.
 
-    Records lie in `folder`; finished ones are reused, and `say` is told so.
+    Records lie in `folder`; finished ones are reused, and `say` is told so. Those made now get the
+    `flags`.
     """
     settings = recipe.settings
     books = books_of(settings)
     jobs = joined().same(lambda: jobs_of(recipe, allow_overlap=allow_overlap, say=step))
+    if settings.models and joined().main:
+        say(order_of_models(jobs))
     return run_jobs(
         jobs,
         settings,
@@ -135,6 +139,7 @@ def run_recipe(
         debug=debug,
         responses=responses,
         hold=hold,
+        flags=flags,
     )
 
 
@@ -154,6 +159,7 @@ def run_jobs(
     debug: bool = False,
     responses: ResponseCache | None = None,
     hold: Hold = no_hold,
+    flags: tuple[str, ...] = (),
 ) -> list[Record]:
     """Run what is missing of these jobs with one meter, one pool and one baseline.
 
@@ -186,6 +192,7 @@ def run_jobs(
             baseline_s=settings.baseline_s,
             responses=responses,
             hold=Holds(progress, say, *holds),
+            flags=flags,
             ranks=ranks,
         )
         records, reused = [], 0

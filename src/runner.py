@@ -31,6 +31,7 @@ from .measure.record import Bill, Record, ScoredAnswer
 from .measure.serving import batch_of
 from .measure.store import find_record, write_record
 from .measure.work import NO_WORK
+from .models.facts import facts_of
 from .models.served import plain_counts
 from .ranks import Ranks
 from .realtime import one_at_a_time
@@ -67,13 +68,14 @@ class Runner:
         responses: ResponseCache | None = None,
         hold: Hold = no_hold,
         ranks: Ranks | None = None,
+        flags: tuple[str, ...] = (),
     ) -> None:
         self.ranks = ranks = ranks or Ranks()
         progress = progress if ranks.main else no_progress
         self.meter, self.records, self.progress = meter, records, progress
         self.books = books or Books.of_meter(meter)
         self.ledger = Ledger(records if ranks.measures else None, meter)
-        self.debug, self.baseline_s = debug, baseline_s
+        self.debug, self.baseline_s, self.flags = debug, baseline_s, flags
         self.stages = stages or StageStore()
         kept, vectors = (responses if ranks.main else None), None
         if kept is not None:
@@ -151,6 +153,7 @@ class Runner:
                     "started_at": began,
                     "ended_at": now(),
                     "environment": {**record.environment, **facts},
+                    "flags": (*record.flags, *self.flags),
                 }
             )
             record = self.books.entered(record)
@@ -209,6 +212,7 @@ class Runner:
         record = blank.model_copy(
             update={
                 "system": system.plain(),
+                "model": facts_of(system),
                 "fingerprints": fingerprints(job, system),
                 "stages": tuple(bills),
                 "phases": {**phases, "scoring": scoring.result},

@@ -20,7 +20,7 @@ from .holds import Hold, no_hold
 from .job import Job, Resolver
 from .measure.record import Record
 from .ranks import joined
-from .recipe import Recipe, resolved
+from .recipe import Recipe
 from .recipe_file import load_recipe
 from .run import books_of, run_jobs
 from .strategies import Progress
@@ -159,18 +159,10 @@ def point_jobs(
             if not name.endswith(spelled(written)):
                 given = ", ".join(f"{axes[n].key}={axes[n].values[place[n]]}" for n in touching)
                 say(f"{name} is {run} with {given}")
-            recipe = points[place].recipe
-            jobs += [
-                replace(
-                    job,
-                    name=name,
-                    recipe={
-                        **resolved(name, recipe.settings, job.strategies, job.seed),
-                        "decoding": job.system.decoding.plain(),
-                    },
-                )
-                for job in points[place].runs[run]
-            ]
+            for job in points[place].runs[run]:
+                assert job.recipe is not None  # as it is of a recipe
+                as_run = {"name": name, "runs": {name: job.recipe["runs"][run]}}
+                jobs.append(replace(job, name=name, recipe={**job.recipe, **as_run}))
     if idle:
         raise RecipeError(
             f'"{axes[min(idle)].key}" changes no run of this recipe: none has a step that reads '

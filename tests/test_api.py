@@ -14,11 +14,12 @@ import wattune as wt
 ROOT = Path(__file__).parents[1]
 NAMES = {
     "RAG", "Classical", "Comparison", "ContinuedPretraining", "FromScratch", "FullFineTuning",
-    "LangChainRAG", "LoRA", "LongContext", "Merge", "Meter", "PeftMethod", "Prompt",
+    "LangChainRAG", "LoRA", "LongContext", "Merge", "Meter", "Needs", "PeftMethod", "Prompt",
     "PromptSearch", "Prune",
     "Quantize", "Record", "SelfConsistency", "SummaryTree", "SwapPassages", "TreeRAG",
-    "as_retriever", "compare", "load_recipe", "load_records", "load_system", "load_task", "run",
-    "to_frame",
+    "Usage", "advise",
+    "as_retriever", "ask", "compare", "load_recipe", "load_records", "load_system", "load_task",
+    "run", "to_frame",
 }  # fmt: skip
 HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "faiss", "codecarbon",

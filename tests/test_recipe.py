@@ -85,13 +85,13 @@ def faults(where: str, *overrides: str) -> list[str]:
         ),
         (
             "runs: {a/b: []}",
-            'mine.yaml:3: run name "a/b": up to 61 letters, digits, ".", "_", "+", "=", "," and '
-            '"-" only',
+            'mine.yaml:3: run name "a/b": up to 61 letters, digits, ".", "_", "+", "=", ",", "@" '
+            'and "-" only',
         ),
         (
             "name: my recipe\nruns: {a: []}",
-            'mine.yaml:3: name "my recipe": up to 61 letters, digits, ".", "_", "+", "=", "," and '
-            '"-" only '
+            'mine.yaml:3: name "my recipe": up to 61 letters, digits, ".", "_", "+", "=", ",", "@" '
+            'and "-" only '
             "(set `name:`, else it is the file's)",
         ),
         (

@@ -18,13 +18,12 @@ from ..models.catalogue import CATALOGUE
 from ..models.quiet import quiet_hub
 from ..system import LocalSystem, System
 from .card_blocks import ancestor, base_repo, loading, prompt, settings
+from .card_results import TASK_TYPE, named_scores, results, spaced
 
 if TYPE_CHECKING:
-    from ..measure.record import Record, Score, StageRecord
+    from ..measure.record import Record, StageRecord
 
 J_PER_WH = 3600.0
-TASK_TYPE = "text-generation"
-"""Of the hub's tasks the one that questions with answers in free text belong to."""
 
 _SPOKEN = {
     "adapter": "an adapter",
@@ -70,10 +69,10 @@ def _metadata(system: System, record: Record | None, merged: bool, title: str) -
     if record is None:
         return made
     made["tags"] = ["wattune", *dict.fromkeys(stage.strategy for stage in record.stages)]
-    quality = _named(record)
+    quality = named_scores(record)
     if quality:
         made |= {"metrics": list(quality), "model_name": title}
-        made["eval_results"] = [_result(record, name, score) for name, score in quality.items()]
+        made["eval_results"] = results(record)
     with contextlib.suppress(InputError):  # nothing was prepared; energy or grid are not known
         made["co2_eq_emissions"] = model_card_emissions(record)
     return made
@@ -82,27 +81,6 @@ def _metadata(system: System, record: Record | None, merged: bool, title: str) -
 def _from_scratch(record: Record | None) -> bool:
     """Whether nothing of the base's weights is left."""
     return record is not None and any(stage.strategy == "from_scratch" for stage in record.stages)
-
-
-def _named(record: Record) -> dict[str, Score]:
-    """The scores that the task asks for; all, where it names none."""
-    named = record.task.get("metrics") or list(record.quality)
-    return {name: record.quality[name] for name in named if name in record.quality}
-
-
-def _result(record: Record, metric: str, score: Score) -> Any:
-    from huggingface_hub import EvalResult
-
-    name = str(record.task.get("name", "task"))
-    return EvalResult(
-        task_type=TASK_TYPE,
-        dataset_type=name,
-        dataset_name=name,
-        dataset_split=record.task.get("split"),
-        metric_type=metric,
-        metric_name=_spaced(metric),
-        metric_value=round(score.value, 4),
-    )
 
 
 def _body(system: System, record: Record | None, merged: bool, title: str) -> Iterator[str]:
@@ -167,9 +145,9 @@ def _counts(report: Any) -> Iterator[str]:
     """What a report of curation counts; lists of what was dropped stay in the record."""
     for name, value in report.items() if isinstance(report, dict) else ():
         if isinstance(value, dict):
-            yield from (f"{_spaced(name)} {inner}" for inner in _counts(value))
+            yield from (f"{spaced(name)} {inner}" for inner in _counts(value))
         elif isinstance(value, int | float | str):
-            yield f"{_spaced(name)} {value}"
+            yield f"{spaced(name)} {value}"
 
 
 def _quality(record: Record) -> Iterator[str]:
@@ -177,7 +155,7 @@ def _quality(record: Record) -> Iterator[str]:
         return
     yield "## Quality"
     rows = [
-        (_spaced(name), f"{s.value:.3f}", f"{s.low:.3f} – {s.high:.3f}", str(s.n))
+        (spaced(name), f"{s.value:.3f}", f"{s.low:.3f} – {s.high:.3f}", str(s.n))
         for name, s in record.quality.items()
     ]
     yield _table(("metric", "mean", "95 % interval", "questions"), rows)
@@ -255,10 +233,6 @@ def _limits(system: System, record: Record | None) -> str:
     ):
         said.append("The folder holds text of the documents or examples it was made from.")
     return " ".join(said)
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -19,15 +19,9 @@ if TYPE_CHECKING:
 
 _ANSWERING = """\
 import wattune as wt
-from wattune.answering.pool import Pool
-from wattune.answering.session import Session
-from wattune.stages import StageStore
 
 system = wt.load_system("{title}")  # this folder
-with wt.Meter() as meter:
-    pool = Pool(StageStore(), meter)
-    (answer,) = Session(system, pool).answer(["Your question?"])
-    pool.close()
+answer = wt.ask(system, "Your question?")
 print(answer.text)"""
 
 _MEASURING = 'record = wt.run([], wt.load_task("task-folder"), system)'

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import enum
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..errors import InputError, WattuneError
+from .advising import advise
 from .artefacts import save
-from .cache import cache_app, models_app
+from .auditing import pack, unpack
+from .cache import cache_app
+from .comparing import compare, shown
+from .models import models_app
 from .prompts import prompts_app
 from .recipes import cp, init, list_recipes, validate
 from .records import export, ledger
+from .reporting import report
 from .running import (
     AllowOverlap,
+    Duration,
     NoCache,
     NoProgress,
     Overrides,
     Quick,
     RunsFolder,
-    by_signal,
-    kept_answers,
+    Start,
+    Within,
+    made,
     one_process,
     one_voice,
-    running,
     speaks,
 )
 from .sweep import sweep
+from .timing import forecast, when
 
 app = typer.Typer(
     help="Prompting, RAG, tree RAG, LoRA or full fine-tuning: which to use, and what it costs.",
@@ -56,15 +62,6 @@ app.add_typer(cache_app, name="cache")
 app.add_typer(prompts_app, name="prompts")
 
 
-class Format(enum.StrEnum):
-    """How a comparison is printed."""
-
-    table = "table"
-    markdown = "markdown"
-    csv = "csv"
-    json = "json"
-
-
 @app.command()
 def run(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or a shipped one: lora")],
@@ -74,68 +71,25 @@ def run(
     allow_overlap: AllowOverlap = False,
     no_progress: NoProgress = False,
     no_cache: NoCache = False,
+    start: Start = None,
+    within: Within = "24h",
+    duration: Duration = None,
 ) -> None:
     """Run the run(s) of a recipe and print their table.
 
     Examples: wattune run recipes/lora.yaml lora.r=8 ; accelerate launch -m wattune run lora.yaml
     """
-    records = _run_recipe(
-        recipe, overrides or [], runs, quick, allow_overlap, no_progress, no_cache
-    )
+    records = made(
+        recipe, overrides or [], runs, quick, allow_overlap, no_progress, no_cache, start, within,
+        duration,
+    )  # fmt: skip
     if not speaks():
         return
-    _print(records, Format.table)
+    shown(records)
     failed = [record for record in records if record.status != "done"]
     if failed:
         # A run asked for by name that was not done is an error; in a comparison it is a row.
         raise typer.Exit(1 if any(record.status == "failed" for record in failed) else 2)
-
-
-@app.command()
-def compare(
-    what: Annotated[list[str], typer.Argument(help="A recipe and overrides, or folders/records.")],
-    runs: RunsFolder = Path("runs"),
-    quick: Quick = False,
-    allow_overlap: AllowOverlap = False,
-    no_progress: NoProgress = False,
-    no_cache: NoCache = False,
-    allow: Annotated[
-        bool,
-        typer.Option("--allow", help="Rank together what does not compare; marks the tables."),
-    ] = False,
-    format: Annotated[
-        Format | None, typer.Option("--format", help="How to print; default: a table.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="Write to this file, by its ending: .csv, .json or .md."
-        ),
-    ] = None,
-) -> None:
-    """Run what is missing of a recipe and compare all its runs; or compare finished records.
-
-    Examples: wattune compare quickstart --quick ; wattune compare runs/quickstart --format csv
-    """
-    first, *rest = what
-    if any(Path(path).is_dir() for path in what) or Path(first).suffix in (".json", ".jsonl"):
-        if len(what) > 1 and not all(Path(path).exists() for path in what):
-            raise InputError(
-                "give a recipe with overrides, or folders of records, not both: " + " ".join(what)
-            )
-        from ..measure.store import load_records
-
-        records = [record for path in what for record in load_records(path)]
-        records.sort(key=lambda record: record.created_at)  # as the recipe ran them
-        if not records:
-            raise InputError(f"{', '.join(what)}: no records there; run a recipe first")
-    else:
-        records = _run_recipe(first, rest, runs, quick, allow_overlap, no_progress, no_cache)
-    if not speaks():
-        return
-    _print(records, _format_of(output, format), output, allow)
-    if not any(record.status == "done" for record in records):
-        raise typer.Exit(1 if any(record.status == "failed" for record in records) else 2)
 
 
 @app.command()
@@ -155,79 +109,21 @@ def ask(
     show_asked(question, ask_all(runs, question, place=place))
 
 
+app.command("compare")(compare)
+app.command("advise")(advise)
+app.command("report")(report)
 app.command("sweep")(sweep)
 app.command("init")(init)
 app.command("ls")(list_recipes)
 app.command("cp")(cp)
 app.command("validate")(validate)
 app.command("ledger")(ledger)
+app.command("when")(when)
+app.command("forecast")(forecast)
 app.command("export")(export)
 app.command("save")(save)
-
-
-def _run_recipe(
-    recipe: str,
-    overrides: list[str],
-    runs: Path,
-    quick: bool,
-    allow_overlap: bool,
-    no_progress: bool,
-    no_cache: bool,
-) -> list[Any]:
-    from ..ranks import joined
-    from ..recipe_file import load_recipe
-    from ..run import run_recipe
-
-    loaded = joined().same(lambda: load_recipe(recipe, overrides))
-    loaded = loaded.quicker() if quick else loaded
-    with running(no_progress) as progress:
-        progress.step("looking at the task and the model", brief=True)
-        return run_recipe(
-            loaded,
-            runs / loaded.name,
-            allow_overlap=allow_overlap,
-            progress=progress,
-            say=progress.say,
-            step=progress.step,
-            debug="--debug" in sys.argv,
-            responses=kept_answers(no_cache, progress),
-            hold=by_signal,
-        )
-
-
-def _print(
-    records: list[Any], format: Format, output: Path | None = None, allow: bool = False
-) -> None:
-    import json
-
-    from ..compare import compare as compare_records
-    from ..compare.table import plain_rows
-    from ..files import write_text
-
-    comparison = compare_records(records, allow=allow)
-    if format is Format.table and output is None:
-        comparison.show()
-        return
-    if format is Format.csv:
-        text = comparison.to_csv()
-    elif format is Format.json:
-        text = json.dumps(plain_rows(comparison), indent=2) + "\n"
-    else:  # a table in a file is Markdown
-        text = comparison.to_markdown()
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_text(output, text)
-
-
-def _format_of(output: Path | None, format: Format | None) -> Format:
-    """What was asked for, or what the ending of the file says."""
-    if format is not None or output is None:
-        return format or Format.table
-    formats = {".csv": Format.csv, ".json": Format.json, ".md": Format.markdown}
-    if output.suffix not in formats:
-        raise InputError(f"{output}: the ending says the format; .csv, .json or .md, or --format")
-    return formats[output.suffix]
+app.command("pack")(pack)
+app.command("unpack")(unpack)
 
 
 def main() -> None:

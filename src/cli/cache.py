@@ -1,58 +1,12 @@
-"""The verbs about what lies on disk: models, prepared stages and kept answers."""
+"""The verbs about what lies in the cache: models, prepared stages and kept answers."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-models_app = typer.Typer(help="The models wattune knows by name.", no_args_is_help=True)
 cache_app = typer.Typer(help="Models, prepared stages and kept answers.", no_args_is_help=True)
-
-
-@models_app.command("ls")
-def models_ls() -> None:
-    """List the catalogue: name, kind, size, licence, and whether it is here already."""
-    from ..models.catalogue import CATALOGUE
-    from ..models.fetch import fetched
-
-    for name, entry in CATALOGUE.items():
-        here = "here" if fetched(name) else f"{entry.download_bytes / 1e6:.0f} MB to fetch"
-        typer.echo(f"{name:<18}{entry.kind:<11}{here:<18}{entry.licence:<12}{entry.description}")
-
-
-@models_app.command("fetch")
-def models_fetch(
-    name: Annotated[str, typer.Argument(help="A catalogue name or a hub id (org/name).")],
-    no_progress: Annotated[bool, typer.Option("--no-progress", help="No bars.")] = False,
-) -> None:
-    """Fetch a model into the cache. Example: wattune models fetch smollm2-135m-q4"""
-    from ..models.fetch import resolve
-    from .progress import TerminalProgress
-
-    with TerminalProgress(quiet=no_progress) as progress:
-        found = resolve(name, progress=progress.step)
-    typer.echo(f"{found.name} ({found.revision}): {found.folder}")
-
-
-@models_app.command("distil")
-def models_distil(
-    embedder: Annotated[str, typer.Argument(help="An embedder: catalogue name, folder or hub id.")],
-    folder: Annotated[Path, typer.Argument(help="Where the static embedder is written.")],
-    dimensions: Annotated[int, typer.Option(help="The length of its vectors.")] = 256,
-) -> None:
-    """Make a static embedder, hundreds of times faster on a CPU and less exact, from one you have.
-
-    Minutes on a CPU, no network. Example: wattune models distil minilm models/minilm-static
-    """
-    from ..models.distillation import distilled
-    from ..models.fetch import resolve_folder
-    from ..models.sentence_embedder import SentenceEmbedder
-
-    with SentenceEmbedder.open(resolve_folder(embedder, kind="embedder")) as opened:
-        distilled(opened, folder, dimensions)
-    typer.echo(f"{folder}: {dimensions} dimensions; name it as `embedder: {folder}`")
 
 
 @cache_app.command("info")

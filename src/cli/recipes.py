@@ -116,7 +116,7 @@ def validate(
 
     Runs that are sure to be skipped are named; where all are, the exit code is 2.
     """
-    from ..job import jobs_of
+    from ..job import jobs_of, order_of_models
     from ..recipe_file import load_recipe
     from ..rehearsal import refusal
     from ..run import books_of
@@ -126,6 +126,8 @@ def validate(
     jobs = jobs_of(loaded, allow_overlap=allow_overlap)
     for job in jobs:
         _ = job.key  # finds what each strategy names: an embedder that is none, or unknown
+    if loaded.settings.models:
+        typer.echo(order_of_models(jobs))
     task = jobs[0].task
     refused = {
         job.key: f"{job.name}: will be skipped: {why}" for job in jobs if (why := refusal(job))

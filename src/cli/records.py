@@ -116,26 +116,50 @@ def _wh(joules: float | None) -> str:
 def export(
     runs: Annotated[list[Path], typer.Argument(help="Folders of records, or records.")],
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--output", "-o", help="By its ending: .csv, .parquet, .json, .md, .png or .svg."
         ),
-    ],
+    ] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option("--mlflow", metavar="URI", help="Send to MLflow's tracking server."),
+    ] = None,
+    experiment: Annotated[
+        str, typer.Option("--experiment", help="With --mlflow: the name of its experiment.")
+    ] = "wattune",
 ) -> None:
-    """Write records for other tools: one row a record; .md is the model card of one record; .png
-    and .svg are the training curves, loss over steps and over energy.
+    """Write records for other tools: one row a record; .md adds one record's results and emissions
+    to a model card, which may be there already; .png and .svg are the training curves, loss over
+    steps and over energy. With --mlflow each record becomes a run, once.
 
-    Examples: wattune export runs -o runs.parquet ; wattune export runs/lora -o curves.png
+    Examples: wattune export runs -o runs.parquet ; wattune export runs/lora -o curves.png ;
+    wattune export runs --mlflow http://localhost:5000
     """
+    from ..artefact.card_merge import merged_card
     from ..compare.curves import draw_curves
     from ..compare.plot import KINDS
-    from ..files import write_bytes, write_json, write_text
+    from ..files import read_text, write_bytes, write_json, write_text
     from ..measure import export as exports
-    from ..measure.store import load_records
+    from ..measure.store import record_files
 
-    records = [record for path in runs for record in load_records(path)]
+    found = [one for path in runs for one in record_files(path)]
+    records = [record for _, record in found]
     if not records:
         raise InputError(f"{', '.join(map(str, runs))}: no records there; run a recipe first")
+    if (output is None) == (mlflow is None):
+        raise InputError("say where to: either -o FILE or --mlflow URI")
+    if mlflow is not None:
+        from ..audit.mlflow_runs import send, tracking
+
+        with tracking(mlflow) as server:
+            sent = send(found, server, experiment)
+        typer.echo(
+            f"MLflow: {sent.written} record(s) written to experiment {experiment}, {sent.before} "
+            "were there"
+        )
+        return
+    assert output is not None
     kind = output.suffix.lower()
     if kind == ".csv":
         exports.to_csv(records, output)
@@ -148,7 +172,11 @@ def export(
             raise InputError(
                 f"a model card is of one record and {len(records)} were given; name its file"
             )
-        write_text(output, exports.model_card_yaml(records[0]))
+        there = read_text(output) if output.is_file() else None
+        text, notes = merged_card(there, records[0], title=output.resolve().parent.name)
+        write_text(output, text)
+        for note in notes:
+            typer.echo(note)
     elif kind in KINDS:
         write_bytes(output, draw_curves(records, KINDS[kind]))
     else:

@@ -18,6 +18,7 @@ from ..measure.processes import launch
 
 if TYPE_CHECKING:
     from ..answering.responses import ResponseCache
+    from ..measure.record import Record
     from .progress import TerminalProgress
 
 AllowOverlap = Annotated[
@@ -31,6 +32,18 @@ RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that records ar
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No bars, no remarks.")]
 Quick = Annotated[
     bool, typer.Option("--quick", help="A small slice of the task, as `quick:` says.")
+]
+
+Start = Annotated[
+    str | None,
+    typer.Option("--start", help="greenest: wait for the start with the least carbon."),
+]
+Within = Annotated[
+    str, typer.Option("--within", help="With --start greenest: start within so long.")
+]
+Duration = Annotated[
+    str | None,
+    typer.Option("--duration", help="With --start greenest: how long it takes, if not known."),
 ]
 
 NoCache = Annotated[
@@ -100,6 +113,59 @@ def running(no_progress: bool) -> Iterator[TerminalProgress]:
         typer.echo("stopped; finished runs are kept, the same command goes on", err=True)
         # 128 + the signal's number, as shells count.
         raise typer.Exit(128 + (error.args[0] if error.args else signal.SIGINT)) from None
+
+
+def made(
+    recipe: str,
+    overrides: list[str],
+    runs: Path,
+    quick: bool,
+    allow_overlap: bool,
+    no_progress: bool,
+    no_cache: bool,
+    start: str | None = None,
+    within: str = "24h",
+    duration: str | None = None,
+) -> list[Record]:
+    """The records of a recipe, a shipped one or a file: what is missing is run; with `start`
+    "greenest" when the grid is expected to be at its best."""
+    from ..durations import seconds_of
+    from ..greenest import expected
+    from ..ranks import joined
+    from ..recipe_file import load_recipe
+    from ..run import run_recipe
+    from ..waiting import greenest_start
+
+    if start not in (None, "greenest"):
+        raise InputError(f'--start "{start}": greenest is expected')
+    longest_s = seconds_of(within) if start else None
+    duration_s = seconds_of(duration) if duration else None
+    loaded = joined().same(lambda: load_recipe(recipe, overrides))
+    loaded = loaded.quicker() if quick else loaded
+    with running(no_progress) as progress:
+        progress.step("looking at the task and the model", brief=True)
+        folder = runs / loaded.name
+        with greenest_start(
+            loaded,
+            folder,
+            longest_s,
+            lambda: expected(loaded, folder, duration_s),
+            progress=progress,
+            say=progress.say,
+            allow_overlap=allow_overlap,
+        ) as flags:
+            return run_recipe(
+                loaded,
+                folder,
+                allow_overlap=allow_overlap,
+                progress=progress,
+                say=progress.say,
+                step=progress.step,
+                debug="--debug" in sys.argv,
+                responses=kept_answers(no_cache, progress),
+                hold=by_signal,
+                flags=flags,
+            )
 
 
 def kept_answers(no_cache: bool, progress: TerminalProgress) -> ResponseCache | None:

@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from .comparability import hardware
-from .figures import cost_columns, energy_provenance, quality_columns
+from .figures import JOULES_PER_WH, cost_columns, energy_provenance, quality_columns
 from .forgetting import FORGETTING
 from .grams import FOOTPRINT
 from .refresh import refresh_columns
@@ -38,12 +38,14 @@ def plain_rows(comparison: Comparison) -> list[dict[str, Any]]:
         columns += FORGETTING
     columns += [c for c in FOOTPRINT if any(c.value(r) is not None for r in comparison.done)]
     places = _places(comparison)
+    over_time = _over_time(comparison)
     rows: list[dict[str, Any]] = []
     for record in comparison.records:
         row: dict[str, Any] = {"run": record.name, "status": record.status, "reason": record.reason}
         if record.status == "done":
             row |= {"seed": record.seed, **places[id(record)], **_known_by(record)}
             row |= {column.name: column.value(record) for column in columns}
+            row |= over_time.get(id(record), {})
             for metric, score in record.quality.items():
                 row |= {f"{metric}_low": score.low, f"{metric}_high": score.high}
         rows.append(row)
@@ -73,6 +75,29 @@ def _known_by(record: Record) -> dict[str, Any]:
         "hardware": hardware(record) if record.environment.get("hardware") else None,
         "flags": "; ".join(record.flags),
     }
+
+
+def _over_time(comparison: Comparison) -> dict[int, dict[str, Any]]:
+    """By id of a record: the life cycle of its row under the comparison's usage, if it has one."""
+    found: dict[int, dict[str, Any]] = {}
+    for cycle in (cycle for use in comparison.uses for cycle in use.cycles):
+        total, parts = cycle.total_j, cycle.parts_j
+        joules = {f"life_cycle_{name}_wh": value for name, value in parts.items()}
+        joules["life_cycle_wh"] = total.value if total else None
+        joules["life_cycle_wh_low"] = total.low if total else None
+        joules["life_cycle_wh_high"] = total.high if total else None
+        facts: dict[str, Any] = {
+            name: None if value is None else value / JOULES_PER_WH for name, value in joules.items()
+        }
+        facts |= {
+            "life_cycle_g": cycle.total_g,
+            "life_cycle_money": cycle.total_money,
+            "life_cycle_currency": cycle.currency,
+            "life_cycle_j_per_correct": cycle.j_per_correct,
+            "life_cycle_unknown": "; ".join(cycle.unknown),
+        }
+        found |= {id(record): facts for record in cycle.costs.row.records}
+    return found
 
 
 def _places(comparison: Comparison) -> dict[int, dict[str, Any]]:

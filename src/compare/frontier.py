@@ -8,6 +8,7 @@ whether a step of it is more than chance is for the verdicts to say.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -30,12 +31,14 @@ def on_frontier(points: Sequence[tuple[float | None, float | None]]) -> list[boo
     Quality is better when higher, energy when lower, in whatever units. Equal points are on the
     frontier together. A point of which one is unknown (None) is not, and beats none.
     """
-    known = [(q, e) for q, e in points if q is not None and e is not None]
-
-    def beaten(quality: float, energy: float) -> bool:
-        return any(q >= quality and e <= energy and (q, e) != (quality, energy) for q, e in known)
-
-    return [q is not None and e is not None and not beaten(q, e) for q, e in points]
+    known = {(q, e) for q, e in points if q is not None and e is not None}
+    front: set[tuple[float | None, float | None]] = set()
+    best = -math.inf
+    for quality, energy in sorted(known, key=lambda point: (point[1], -point[0])):
+        if quality > best:  # all that take less energy are worse
+            front.add((quality, energy))
+            best = quality
+    return [point in front for point in points]
 
 
 Cost = Literal["Wh per 1,000 answers", "Wh of preparing"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ..measure.record import Record
@@ -14,6 +13,7 @@ from .evidence import evidence_tables
 from .figures import Column, cost_columns, interval, quality_columns, signed, starred
 from .forgetting import forgetting_tables
 from .grams import FOOTPRINT
+from .kinds import quality_by_kind
 from .refresh import refresh_tables
 from .seeds import Row
 from .serving import SERVING
@@ -28,11 +28,15 @@ REFERENCE = "(always refuse)"
 
 @dataclass(frozen=True)
 class Table:
-    """A heading, column headers and rows of text; renderers know nothing else."""
+    """A heading, column headers and rows of text; renderers know nothing else.
+
+    With `words` the cells are words, not figures: they stand at the left and may wrap.
+    """
 
     title: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    words: bool = False
 
 
 def tables(comparison: Comparison) -> list[Table]:
@@ -252,39 +256,9 @@ def _footprints(rows: Sequence[Row]) -> list[Table]:
 
 
 def _kinds(group: Group, metrics: Sequence[str]) -> list[Table]:
-    if not metrics:
-        return []
-    metric, first = metrics[0], group.rows[0].records[0]
-    kinds = [kind for row in group.rows for record in row.records for kind in record.quality_by]
-    names = [n for n in dict.fromkeys(kinds) if _worth_a_column(n, first, metric)]
-    if not names:
-        return []
-    headers = ("run", *[_kind_header(name, first, metric) for name in names])
-    if "questions" in group.mixed:  # their numbers differ
-        headers = tuple(header.rpartition("\n")[0] or header for header in headers)
-    rows = []
-    for row in group.rows:
-        cells = []
-        for name in names:
-            scores = [record.quality_by.get(name, {}).get(metric) for record in row.records]
-            known = [score.value for score in scores if score is not None]
-            cells.append(f"{fmean(known):.2f}" if len(known) == len(scores) else "–")
-        rows.append((row.label, *cells))
-    title = f"{quality_columns([metric])[0].plain} by kind of question{_of(group)}"
-    return [Table(_marked(title, group.mixed), headers, tuple(rows))]
-
-
-def _worth_a_column(name: str, record: Record, metric: str) -> bool:
-    """A kind; or, instead of it, its two tags that part it (covered | documents_only)."""
-    kind, _, tag = name.partition("/")
-    counts = {n: scores[metric].n for n, scores in record.quality_by.items() if metric in scores}
-    tags = [n for n in counts if n.startswith(f"{kind}/")]
-    parted = len(tags) == 2 and sum(counts[n] for n in tags) == counts.get(kind)
-    return parted if tag else not parted
-
-
-def _kind_header(name: str, record: Record, metric: str) -> str:
-    kind, _, tag = name.partition("/")
-    score = record.quality_by.get(name, {}).get(metric)
-    words = (tag or kind).replace("_", "\n")
-    return f"{words}\n({score.n if score else 0})"
+    found = []
+    for title, headers, rows in quality_by_kind(group.rows, metrics[0]) if metrics else ():
+        if "questions" in group.mixed:  # their numbers differ
+            headers = tuple(header.rpartition("\n")[0] or header for header in headers)
+        found.append(Table(_marked(f"{title}{_of(group)}", group.mixed), headers, rows))
+    return found

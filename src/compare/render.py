@@ -45,7 +45,13 @@ def show_tables(tables: Sequence[Table]) -> Console:
             title=table.title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold"
         )
         for number, header in enumerate(table.headers):
-            drawn.add_column(header, justify="left" if number == 0 else "right", no_wrap=True)
+            left = number == 0 or table.words
+            drawn.add_column(
+                header,
+                justify="left" if left else "right",
+                no_wrap=number == 0 or not table.words,
+                overflow="fold" if table.words else "ellipsis",
+            )
         spanned: list[str] = []
         for row in table.rows:
             if len(row) == len(table.headers):
@@ -67,6 +73,8 @@ def _cell(text: str) -> str:
 
 def fitting(table: Table, width: int) -> list[Table]:
     """The table, cut into several of at most `width` characters where it is wider."""
+    if table.words:
+        return [table]
     whole = [row for row in table.rows if len(row) == len(table.headers)]
     if not whole:  # nothing but reasons, so there is nothing to cut
         return [replace(table, headers=table.headers[:1])]
@@ -114,9 +122,13 @@ def _parted(needed: Sequence[int], room: int) -> list[list[int]]:
 
 def markdown(comparison: Comparison) -> str:
     """The tables as Markdown, pipes escaped."""
-    parts = [_markdown_table(table) for table in comparison.tables()]
-    notes = "\n".join(f"- {note}" for note in comparison.notes())
-    return "\n\n".join([*parts, notes]) + "\n"
+    return markdown_tables(comparison.tables(), comparison.notes())
+
+
+def markdown_tables(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Tables with the sentences under them as Markdown, pipes escaped."""
+    parts = [_markdown_table(table) for table in tables]
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
 
 
 def _markdown_table(table: Table) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ class Row:
                 statistics.fmean(known), record.quality[metric].value, abs_tol=ROUNDING
             ):
                 return None
-        return mean_over_seeds(lists)
+        return tuple(lists[0]) if len(lists) == 1 else mean_over_seeds(lists)
 
     def mean(self, metric: str) -> float | None:
         """The mean of a metric over the seeds; None where a record lacks it."""
@@ -88,20 +89,25 @@ def rows_of(records: Sequence[Record], *, together: bool = False) -> list[Row]:
     """
     done = [record for record in records if record.status == "done"]
     repeats: dict[str, list[list[Record]]] = {}
+    times: Counter[tuple[str, int]] = Counter()
     rows: list[list[Record]] = []
     for record in done:
-        alike = repeats.setdefault(_identity(record), [])
-        known = record.recipe and record.scores
-        row = next((r for r in alike if record.seed not in {o.seed for o in r}), None)
-        if known and row is not None:
-            row.append(record)
+        if not (record.recipe and record.scores):
+            rows.append([record])
             continue
-        rows.append([record])
-        if known:
+        identity = _identity(record)
+        alike = repeats.setdefault(identity, [])
+        place = times[identity, record.seed]  # the second of a seed goes to the second row
+        times[identity, record.seed] += 1
+        if place < len(alike):
+            alike[place].append(record)
+        else:
+            rows.append([record])
             alike.append(rows[-1])
     names = [(row[0].name, "" if together else _scored(row[0])) for row in rows]
+    counts = Counter(names)
     return [
-        Row(_label(row, names.count(name) > 1), tuple(row))
+        Row(_label(row, counts[name] > 1), tuple(row))
         for row, name in zip(rows, names, strict=True)
     ]
 

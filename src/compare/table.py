@@ -12,6 +12,8 @@ from .comparability import Group, cost_groups, quality_groups
 from .export import plain_rows, to_csv
 from .layout import REFERENCE, Table, tables
 from .seeds import Row, rows_of
+from .usage import Usage
+from .use_tables import Use, use_tables, uses
 from .verdicts import Verdict, Verdicts, verdicts
 
 __all__ = ["REFERENCE", "Comparison", "Table", "compare", "plain_rows"]
@@ -21,18 +23,22 @@ __all__ = ["REFERENCE", "Comparison", "Table", "compare", "plain_rows"]
 class Comparison:
     """Records to be compared; `show` prints, the others return text.
 
-    Finished records stand in `groups`, within which they are ranked; `allow` makes one of all.
+    Finished records stand in `groups`, within which they are ranked; `allow` makes one of all. With
+    a `usage` the tables and notes also tell what each would cost over a time of use, and which one
+    least of those that reach `min_quality` in the first metric.
     """
 
     records: tuple[Record, ...]
     allow: bool = False
+    usage: Usage | None = None
+    min_quality: float | None = None
 
-    @property
+    @cached_property
     def metrics(self) -> list[str]:
         """The metrics of the records, in the order of the task."""
         return list(dict.fromkeys(metric for r in self.records for metric in r.quality))
 
-    @property
+    @cached_property
     def judged(self) -> list[str]:
         """The metrics that the records' tasks name: those that rank. The others only inform."""
         named = {metric for r in self.records for metric in r.task.get("metrics", ())}
@@ -85,16 +91,23 @@ class Comparison:
         nothing: tuple[Verdict | None, ...] = (None,) * len(self.groups[group].rows)
         return self.verdicts.of[group].get(metric, nothing)
 
+    @cached_property
+    def uses(self) -> list[Use]:
+        """Each cost group over the time of use: life cycles, break-evens and what would change the
+        winner; none without a usage."""
+        return [] if self.usage is None else uses(self, self.usage, self.min_quality)
+
     def tables(self) -> list[Table]:
         """For each group quality, spread between seeds, cost and serving (in their groups), kinds;
-        forgetting; footprints."""
-        return tables(self)
+        forgetting; footprints; life cycles and break-evens, with a usage."""
+        return [*tables(self), *use_tables(self.uses)]
 
     def notes(self) -> list[str]:
         """What a reader must know to believe the tables."""
         from .notes import notes
+        from .use_notes import use_notes
 
-        return notes(self)
+        return [*notes(self), *use_notes(self.uses)]
 
     def show(self) -> None:
         """Print the tables to the terminal."""
@@ -113,14 +126,27 @@ class Comparison:
         return to_csv(self)
 
 
-def compare(records: Sequence[Record], *, allow: bool = False) -> Comparison:
+def compare(
+    records: Sequence[Record],
+    *,
+    allow: bool = False,
+    usage: Usage | None = None,
+    min_quality: float | None = None,
+) -> Comparison:
     """Records side by side, in the order given.
 
     Records of other questions, another scorer, other hardware or other provenance form groups and
     are not ranked together; the notes say why. With `allow` all are ranked together and the tables
-    are marked. A record given twice counts once. Raises `InputError` for no records.
+    are marked. A record given twice counts once. With a `usage` the costs over that time of use are
+    added; `min_quality` says which runs are good enough. Raises `InputError` for no records.
     """
     if not records:
         raise InputError("there are no records to compare; run a recipe first (`wattune compare`)")
-    once = [record for at, record in enumerate(records) if record not in records[:at]]
-    return Comparison(tuple(once), allow)
+    once: dict[tuple[str, ...], list[Record]] = {}
+    kept: list[Record] = []
+    for record in records:
+        alike = once.setdefault((record.name, record.key, record.created_at), [])
+        if record not in alike:
+            alike.append(record)
+            kept.append(record)
+    return Comparison(tuple(kept), allow, usage, min_quality)

@@ -22,6 +22,11 @@ LEVEL = 0.05
 RESAMPLES = 10_000
 RESAMPLES_A_COMPARISON = 100
 """The least p is 2 / (resamples + 1); times the comparisons it must stay below the level."""
+MOST_RESAMPLES = 50_000
+MOST_MEANS = 30_000_000
+"""Of a resampling: more takes minutes, and more memory than a laptop has. Where so many comparisons
+are made that they would need more, p beyond what the resamples resolve is that of the normal
+distribution (`paired_differences`, `tail`)."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,9 @@ def verdicts(groups: Sequence[Sequence[Row]], metrics: Sequence[str]) -> Verdict
             asked += [(number, metric, n, best) for n in rivals]
             pairs += [(scored[n], scored[best]) for n in rivals]
             comparisons += len(rivals) * (len(rivals) + 1) // 2
-    resamples = max(RESAMPLES, RESAMPLES_A_COMPARISON * comparisons)
-    differences = paired_differences(pairs, resamples=resamples)
+    wanted = max(RESAMPLES, RESAMPLES_A_COMPARISON * comparisons)
+    resamples = min(wanted, MOST_RESAMPLES, max(1000, MOST_MEANS // max(1, len(pairs))))
+    differences = paired_differences(pairs, resamples=resamples, tail=resamples < wanted)
     corrected = holm([difference.p for difference in differences], comparisons)
     given: list[dict[str, list[Verdict | None]]] = [{} for _ in groups]
     for (number, metric, n, best), difference, p in zip(asked, differences, corrected, strict=True):

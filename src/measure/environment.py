@@ -47,8 +47,8 @@ def environment() -> dict[str, Any]:
         },
         "software": {
             "python": platform.python_version(),
-            **{name: _version(name) for name in PACKAGES},
-            "faiss": next((found for found in map(_version, FAISS) if found), None),
+            **{name: version_of(name) for name in PACKAGES},
+            "faiss": next((found for found in map(version_of, FAISS) if found), None),
         },
         "platform": {
             "system": platform.system(),
@@ -93,7 +93,8 @@ def _gpus() -> list[str]:
     return [str(cuda.get_device_name(index)) for index in range(cuda.device_count())]
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of a package that is installed, else None."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -163,9 +163,9 @@ def load_ledger(folder: Path, records: Iterable[Record] = ()) -> list[Entry]:
     entry tells of them: they were made before there was a ledger. Raises `StorageError` for a
     damaged entry.
     """
-    entries = [_read(path) for path in sorted(folder.rglob(f"{FOLDER}/*.json"))]
+    entries = [read_entry(path) for path in entry_files(folder)]
     known = {entry.key for entry in entries}
-    entries += [_of_record(record) for record in records if record.key not in known]
+    entries += [entry_of(record) for record in records if record.key not in known]
     return sorted(entries, key=lambda entry: entry.started_at)
 
 
@@ -213,20 +213,28 @@ def _total(activity: str, status: str, entries: Sequence[Entry]) -> Total:
     )
 
 
-def _read(path: Path) -> Entry:
+def entry_files(folder: Path) -> list[Path]:
+    """The files of all entries under a folder, in the order of their paths."""
+    return sorted(folder.rglob(f"{FOLDER}/*.json"))
+
+
+def read_entry(path: Path) -> Entry:
+    """The entry in a file; "killed" where its process ended without a word. Raises `StorageError`
+    where it is damaged."""
     try:
         entry = Entry.model_validate_json(read_text(path))
-    except ValidationError as error:
+        silent = _now() - datetime.datetime.fromisoformat(entry.updated_at)
+    except (ValidationError, ValueError, TypeError) as error:  # the last: a time without its zone
         raise StorageError(
             f"{path}: no entry of a ledger; delete the file to leave it out"
         ) from error
-    silent = _now() - datetime.datetime.fromisoformat(entry.updated_at)
     if entry.status == "running" and silent.total_seconds() > 3 * BEAT_S:
         return entry.model_copy(update={"status": "killed"})
     return entry
 
 
-def _of_record(record: Record) -> Entry:
+def entry_of(record: Record) -> Entry:
+    """What a record of before there was a ledger tells of its run's spending."""
     return Entry(
         id=record.key,
         activity="run",

@@ -4,6 +4,7 @@ What an older schema did not hold becomes None or empty: nobody measured it then
 count of tokens, bills and phases in gross joules only, and nothing of baseline, outcomes, scores by
 question, work, footprint or money. Schema 2 held the median wait of the questions asked one at a
 time, and of both ways of serving what phases and recipe say. Schema 3 asked no general questions.
+Schema 4 held no facts of the model.
 """
 
 from __future__ import annotations
@@ -85,6 +86,10 @@ def _from_3(content: Content) -> None:
     content["general"] = None
 
 
+def _from_4(content: Content) -> None:
+    content["model"] = None
+
+
 def _bills_of_1(content: Content) -> Iterator[Content]:
     stages = content.get("stages")
     stages = stages if isinstance(stages, list) else []
@@ -109,5 +114,5 @@ def _number(content: Content, name: str, *kinds: type) -> Any:
     return found if isinstance(found, kinds) else None
 
 
-STEPS: dict[int, Callable[[Content], None]] = {1: _from_1, 2: _from_2, 3: _from_3}
+STEPS: dict[int, Callable[[Content], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
 """Schema -> what turns its content, in place, into the next schema's."""

@@ -47,6 +47,7 @@ def paired_differences(
     resamples: int = 10_000,
     seed: int = 0,
     confidence: float = 0.95,
+    tail: bool = False,
 ) -> list[Difference]:
     """The difference of each pair, ``one - other``, by paired bootstrap over the questions.
 
@@ -56,6 +57,10 @@ def paired_differences(
     at which the interval just reaches 0, ch. 15.4), one added to both counts so that it is never 0.
     It is never less than ``2 ** (1 - n)`` with n differences that are not 0, the least that an
     exact test by their signs could give. Where all scores are 0 or 1, p is McNemar's exact one.
+
+    Where no resample lies beyond 0, p is not known to be more than 2 / (resamples + 1), and that is
+    what it is; with `tail`, for many comparisons that need smaller ones, it is the normal
+    distribution's of the mean over its standard error, if that is less.
 
     Pairs that have the same questions share their draws. Raises `InputError` for two lists of
     different lengths and for a pair without a question in common.
@@ -84,7 +89,10 @@ def paired_differences(
         far = np.minimum((means <= 0).sum(axis=0), (means >= 0).sum(axis=0))
         for column, number in enumerate(numbers):
             one, other = pairs[number]
-            p, test = _p(one, other, data[:, column], 2 * (far[column] + 1) / (resamples + 1))
+            by_bootstrap = 2 * (far[column] + 1) / (resamples + 1)
+            if tail and far[column] == 0:
+                by_bootstrap = min(by_bootstrap, _normal_p(data[:, column]))
+            p, test = _p(one, other, data[:, column], by_bootstrap)
             found[number] = Difference(
                 value=float(data[:, column].mean()),
                 low=float(lows[column]),
@@ -95,6 +103,12 @@ def paired_differences(
                 n=len(data),
             )
     return [found[number] for number in range(len(pairs))]
+
+
+def _normal_p(apart: NDArray[np.float64]) -> float:
+    """Two-sided p of a mean by the normal distribution; 1 where it has no spread to go by."""
+    error = float(apart.std(ddof=1)) / math.sqrt(len(apart)) if len(apart) > 1 else 0.0
+    return math.erfc(abs(float(apart.mean())) / error / math.sqrt(2)) if error else 1.0
 
 
 def _p(

@@ -12,12 +12,13 @@ from typing import Any, Literal
 from ..values import Value
 from .bill import Bill as Bill
 from .bill import StageRecord as StageRecord
+from .model_facts import ModelFacts
 from .refresh import Refresh
 from .score import Score as Score
 from .serving import Batch, Realtime
 from .work import Work
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 Provenance = Literal[
     "counter",
@@ -195,6 +196,7 @@ class Record(Value):
 
     `key` is the digest of everything that determines the run, so that running again finds it.
     `recipe` is the whole resolved recipe of this run: it can be run again from the record alone.
+    `model` is what its card and files tell of the base model, None where a classifier answers.
     `fingerprints` are digests of task, items, scorer, model, adapter, prompt, index and code: two
     records compare where they agree. `outcomes` counts answers: correct, wrong, refused (where an
     answer was to be had), refused_rightly and hallucinated (where none was). `scores` are by
@@ -215,6 +217,7 @@ class Record(Value):
     seed: int = 0
     recipe: dict[str, Any] = {}
     system: dict[str, Any] = {}
+    model: ModelFacts | None = None
     task: dict[str, Any] = {}
     fingerprints: dict[str, str] = {}
     stages: tuple[StageRecord, ...] = ()

@@ -62,13 +62,18 @@ def load_records(path: Path | str) -> list[Record]:
     damaged, or that a newer wattune has written. Records of older schemas are migrated in memory
     (see `migrate`); their files stay as they are.
     """
+    return [record for _, record in record_files(path)]
+
+
+def record_files(path: Path | str) -> list[tuple[Path, Record]]:
+    """What `load_records` gives, each record with the file it lies in."""
     path = Path(path)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*.json") if not file.name.startswith("."))
-        records = (_read(file, required=False) for file in files)
-        return [record for record in records if record is not None]
-    record = _read(path, required=True)
-    return [record] if record else []
+    else:
+        files = [path]
+    records = ((file, _read(file, required=not path.is_dir())) for file in files)
+    return [(file, record) for file, record in records if record is not None]
 
 
 def load_answers(place: Path | str, record: Record) -> list[ScoredAnswer]:

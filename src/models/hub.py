@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import ModelError, StorageError
 from ..files import cache_folder, storage, write_json
@@ -97,7 +97,8 @@ def hub_model(
             )
         size = sum(sizes[name] for name in files)
         say(f"downloading {wanted} ({size / 1e9:.2f} GB)")
-        return _download(repo, revision or "main", commit, files, folder)
+        with_card = [*files, *(name for name in ("README.md",) if name in sizes)]
+        return _download(repo, revision or "main", commit, with_card, folder)
 
 
 def _endpoint() -> str | None:
@@ -134,8 +135,42 @@ def _noted(repo: str, folder: Path) -> bool:
         return False
 
 
+def known_folder(repo: str, revision: str | None) -> Path | None:
+    """The folder in the hub's own cache that holds a model's card or configuration, if there is
+    one; without the network."""
+    with quiet_hub():
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+
+        for name in ("README.md", "config.json"):
+            try:
+                found = try_to_load_from_cache(repo, name, revision=revision)
+            except HFValidationError:
+                return None
+            if isinstance(found, str):  # neither unknown nor known not to be there
+                return Path(found).parent
+    return None
+
+
+def fetch_files(repo: str, revision: str | None, names: Iterable[str]) -> Path:
+    """Fetch single files of a model into the hub's own cache; the folder that holds them.
+
+    Raises `ModelError` where the model is gated or the download breaks off.
+    """
+    return _download(repo, revision or "main", "", list(names), None, noted=False)[1]
+
+
 def _first_contact(repo: str, revision: str | None, wanted: str) -> tuple[str, dict[str, int]]:
     """The commit and the files with their bytes."""
+    info = hub_info(repo, revision, wanted)
+    return str(info.sha), {each.rfilename: each.size or 0 for each in info.siblings or ()}
+
+
+def hub_info(repo: str, revision: str | None, wanted: str) -> Any:
+    """What the hub says of a model (`huggingface_hub.ModelInfo`), asked within `FIRST_CONTACT_S`.
+
+    Raises `ModelError` when the model is unknown or closed, `HubUnreachable` for no answer.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -145,12 +180,10 @@ def _first_contact(repo: str, revision: str | None, wanted: str) -> tuple[str, d
         RevisionNotFoundError,
     )
 
-    def ask() -> tuple[str, dict[str, int]]:
-        info = HfApi(endpoint=_endpoint(), library_name="wattune").model_info(
+    def ask() -> Any:
+        return HfApi(endpoint=_endpoint(), library_name="wattune").model_info(
             repo, revision=revision, timeout=FIRST_CONTACT_S, files_metadata=True
         )
-        files = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
-        return str(info.sha), files
 
     try:
         return _within(FIRST_CONTACT_S + 1, ask)
@@ -204,7 +237,13 @@ def _within(seconds: float, ask: Callable[[], _T]) -> _T:
 
 
 def _download(
-    repo: str, revision: str, commit: str, files: list[str], folder: Path | None
+    repo: str,
+    revision: str,
+    commit: str,
+    files: list[str],
+    folder: Path | None,
+    *,
+    noted: bool = True,
 ) -> tuple[str, Path]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError
@@ -237,5 +276,6 @@ def _download(
     path = Path(str(found))
     if folder is not None:
         return commit, path
-    write_json(_note(repo, path.name), {"files": files})
+    if noted:
+        write_json(_note(repo, path.name), {"files": files})
     return path.name, path

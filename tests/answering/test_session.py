@@ -11,7 +11,7 @@ import pytest
 from wattune.answering.session import Session
 from wattune.endpoint_ref import EndpointRef
 from wattune.errors import InputError, ModelError
-from wattune.job import load_system
+from wattune.loading import load_system
 from wattune.measure.work import Mark, Tally
 from wattune.models.fetch import ResolvedModel
 from wattune.models.generation import Reply

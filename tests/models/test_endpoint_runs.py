@@ -15,7 +15,7 @@ import wattune as wt
 from wattune.ask import ask_all
 from wattune.endpoint_ref import EndpointRef
 from wattune.errors import CannotRun, InputError, RecipeError
-from wattune.job import load_system
+from wattune.loading import load_system
 from wattune.measure.accounts.endpoint_energy import TokenEnergy
 from wattune.measure.accounts.yaml_table import shipped_table
 from wattune.measure.store import load_answers

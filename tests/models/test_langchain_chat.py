@@ -16,7 +16,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from wattune.endpoint_ref import EndpointRef
 from wattune.errors import ModelError
-from wattune.job import load_system
+from wattune.loading import load_system
 from wattune.models import pace
 from wattune.models.langchain_chat import LangchainModel
 from wattune.run import run

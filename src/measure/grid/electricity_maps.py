@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AliasChoices, AwareDatetime, BaseModel, Field
 
 from ...errors import InputError
 from ..record import Carbon
+from .forecast import Forecast, forecast_over
 from .http import get
 from .intervals import Interval, carbon_over, whole_steps, window
 from .provider import Grid, IntensityUnavailable
@@ -20,6 +22,9 @@ HOUR = timedelta(hours=1)
 MOST = timedelta(days=10)
 """The longest range of hourly figures in one request (Electricity Maps, API reference,
 carbon-intensity/past-range)."""
+HORIZONS_H = (6, 24, 48, 72)
+"""How many hours ahead may be asked for (Electricity Maps, API reference,
+carbon-intensity/forecast, app.electricitymaps.com/developer-hub/api/reference)."""
 
 
 class _Hour(BaseModel):
@@ -32,7 +37,8 @@ class _Hour(BaseModel):
 
 class _Answer(BaseModel):
     zone: str | None = None
-    data: list[_Hour]
+    # Past ranges are "data", forecasts are "forecast" in version 3 and "data" in some answers.
+    data: list[_Hour] = Field(validation_alias=AliasChoices("data", "forecast"))
 
 
 class ElectricityMaps:
@@ -57,22 +63,46 @@ class ElectricityMaps:
     def intensity(self, place: str | None, start: datetime, end: datetime) -> Carbon:
         """The mean of the hours over the run; hours without a figure are gaps."""
         start, end = window(start, end)
-        hours: dict[datetime, Interval] = {}
-        for first, last in whole_steps(start, end, HOUR, MOST):
-            for hour in self._hours(first, last):
-                if hour.carbonIntensity is not None:
-                    note = "estimated" if hour.isEstimated else "measured"
-                    hours[hour.datetime] = Interval(
-                        hour.datetime, hour.datetime + HOUR, hour.carbonIntensity, note
-                    )
+        hours = [
+            hour
+            for first, last in whole_steps(start, end, HOUR, MOST)
+            for hour in self._hours(first, last)
+        ]
         return carbon_over(
-            hours.values(),
+            _intervals(hours),
             start,
             end,
             place=place or self.zone,
             provider="electricity_maps",
-            source=f"Electricity Maps API v3, past-range, zone {self.zone}, lifecycle factors"
-            + ("" if self.server == SERVER else f", asked of {self.server}"),
+            source=self._source("past-range"),
+        )
+
+    def forecast(self, start: datetime, end: datetime) -> Forecast:
+        """The hours from now on, 72 at the most, by default with lifecycle factors.
+
+        One request of carbon-intensity/forecast (API reference, see `HORIZONS_H`), whose hours are
+        counted from the present one.
+        """
+        start, end = window(start, end)
+        ahead_h = (end - datetime.now(UTC)) / HOUR
+        query = {
+            "zone": self.zone,
+            "horizonHours": str(next((h for h in HORIZONS_H if h >= ahead_h), HORIZONS_H[-1])),
+            "temporalGranularity": "hourly",
+            "disableCallerLookup": "true",
+        }
+        return forecast_over(
+            _intervals(self._asked("forecast", query), "forecast"),
+            start,
+            end,
+            provider="electricity_maps",
+            source=self._source("forecast"),
+        )
+
+    def _source(self, endpoint: str) -> str:
+        elsewhere = "" if self.server == SERVER else f", asked of {self.server}"
+        return (
+            f"Electricity Maps API v3, {endpoint}, zone {self.zone}, lifecycle factors{elsewhere}"
         )
 
     def _hours(self, first: datetime, last: datetime) -> list[_Hour]:
@@ -85,8 +115,26 @@ class ElectricityMaps:
             # Else an unknown zone is answered with that of the caller's address.
             "disableCallerLookup": "true",
         }
-        url = f"{self.server}/v3/carbon-intensity/past-range?{urlencode(query)}"
+        return self._asked("past-range", query)
+
+    def _asked(self, endpoint: str, query: dict[str, str]) -> list[_Hour]:
+        url = f"{self.server}/v3/carbon-intensity/{endpoint}?{urlencode(query)}"
         answer = get(url, _Answer, headers=self._headers, timeout_s=self.timeout_s)
         if {answer.zone, *(hour.zone for hour in answer.data)} - {None, self.zone}:
             raise IntensityUnavailable("the answer is of another zone than the one asked for")
         return answer.data
+
+
+def _intervals(hours: Iterable[_Hour], note: str = "") -> list[Interval]:
+    """The hours that have a figure, each once; without a `note` it says how that is known."""
+    found = {
+        hour.datetime: Interval(
+            hour.datetime,
+            hour.datetime + HOUR,
+            hour.carbonIntensity,
+            note or ("estimated" if hour.isEstimated else "measured"),
+        )
+        for hour in hours
+        if hour.carbonIntensity is not None
+    }
+    return list(found.values())

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, NoReturn
 from ...errors import InputError
 from ...files import read_text
 from ..record import Carbon
+from .forecast import Forecast, forecast_over
 from .intervals import Interval, carbon_over, window
 from .provider import Grid
 
@@ -44,6 +45,13 @@ class Series:
             provider="csv",
             source=self.name,
             kind=self.kind,
+        )
+
+    def forecast(self, start: datetime, end: datetime) -> Forecast:
+        """The file's rows of that time: what is later than now is taken for a forecast."""
+        start, end = window(start, end)
+        return forecast_over(
+            self.intervals, start, end, provider="csv", source=self.name, kind=self.kind
         )
 
 

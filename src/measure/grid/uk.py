@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, Field
 
 from ..record import Carbon
+from .forecast import Forecast, forecast_over
 from .http import get
 from .intervals import Interval, carbon_over, whole_steps, window
 from .provider import Grid, IntensityUnavailable
@@ -63,19 +64,41 @@ class GreatBritain:
                 grams, note = (forecast, "forecast") if actual is None else (actual, "actual")
                 if grams is not None:
                     found[each.start] = Interval(each.start, each.end, grams, note)
-        region = "Great Britain" if self.region is None else f"region {self.region}"
         return carbon_over(
             found.values(),
             start,
             end,
             place=place or "GBR",
             provider="uk",
-            source=f"NESO Carbon Intensity API (CC BY 4.0), {region}"
-            + ("" if self.server == SERVER else f", asked of {self.server}"),
+            source=self._source(),
         )
 
+    def forecast(self, start: datetime, end: datetime) -> Forecast:
+        """The half-hours of 24 or 48 hours from that of `start` on; there are no more.
+
+        One request of /intensity/{from}/fw24h or fw48h, of a region under /regional and with its
+        number behind (carbon-intensity.github.io/api-definitions, "Get Carbon Intensity data 24hrs
+        (48hrs) forwards from specific datetime").
+        """
+        start, end = window(start, end)
+        first, last = next(whole_steps(start, end, HALF_HOUR, MOST))
+        ahead = "fw24h" if last - first <= timedelta(hours=24) else "fw48h"
+        found = [
+            Interval(each.start, each.end, each.intensity.forecast, "forecast")
+            for each in self._asked(f"intensity/{first:%Y-%m-%dT%H:%MZ}/{ahead}")
+            if each.intensity.forecast is not None
+        ]
+        return forecast_over(found, start, end, provider="uk", source=f"{self._source()}, {ahead}")
+
+    def _source(self) -> str:
+        region = "Great Britain" if self.region is None else f"region {self.region}"
+        elsewhere = "" if self.server == SERVER else f", asked of {self.server}"
+        return f"NESO Carbon Intensity API (CC BY 4.0), {region}{elsewhere}"
+
     def _half_hours(self, first: datetime, last: datetime) -> list[_HalfHour]:
-        times = f"intensity/{first:%Y-%m-%dT%H:%MZ}/{last:%Y-%m-%dT%H:%MZ}"
+        return self._asked(f"intensity/{first:%Y-%m-%dT%H:%MZ}/{last:%Y-%m-%dT%H:%MZ}")
+
+    def _asked(self, times: str) -> list[_HalfHour]:
         if self.region is None:
             url = f"{self.server}/{times}"
             return get(url, _Nation, headers={}, timeout_s=self.timeout_s).data
