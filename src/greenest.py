@@ -226,7 +226,7 @@ def expected(
     folder: Path,
     duration_s: float | None = None,
     energy_j: float | None = None,
-    plan: Callable[[Recipe], tuple[float, float | None]] | None = None,
+    plan: Callable[[Recipe], tuple[float | None, float | None]] | None = None,
 ) -> Expected:
     """What a recipe will take: as given, else as its records in `folder` took, else by `plan`, in
     seconds and joules.
@@ -237,7 +237,9 @@ def expected(
         return Expected(duration_s, energy_j, "as given")
     known = measured(recipe, load_records(folder)) if folder.is_dir() else None
     if known is None and plan is not None:
-        known = Expected(*plan(recipe), "as planned")
+        planned_s, planned_j = plan(recipe)
+        if planned_s is not None:
+            known = Expected(planned_s, planned_j, "as planned")
     if duration_s is not None:
         joules = None if known is None else known.energy_j
         source = "" if joules is None or known is None else f"; energy {known.source}"

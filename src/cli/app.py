@@ -15,6 +15,7 @@ from .auditing import pack, unpack
 from .cache import cache_app
 from .comparing import compare, shown
 from .models import models_app
+from .planning import Budgeted, calibrate, plan
 from .prompts import prompts_app
 from .recipes import cp, init, list_recipes, validate
 from .records import export, ledger
@@ -74,6 +75,7 @@ def run(
     start: Start = None,
     within: Within = "24h",
     duration: Duration = None,
+    budget: Budgeted = None,
 ) -> None:
     """Run the run(s) of a recipe and print their table.
 
@@ -81,7 +83,7 @@ def run(
     """
     records = made(
         recipe, overrides or [], runs, quick, allow_overlap, no_progress, no_cache, start, within,
-        duration,
+        duration, budget,
     )  # fmt: skip
     if not speaks():
         return
@@ -109,6 +111,7 @@ def ask(
     show_asked(question, ask_all(runs, question, place=place))
 
 
+app.command("plan")(plan)
 app.command("compare")(compare)
 app.command("advise")(advise)
 app.command("report")(report)
@@ -117,6 +120,7 @@ app.command("init")(init)
 app.command("ls")(list_recipes)
 app.command("cp")(cp)
 app.command("validate")(validate)
+app.command("calibrate")(calibrate)
 app.command("ledger")(ledger)
 app.command("when")(when)
 app.command("forecast")(forecast)

@@ -21,6 +21,7 @@ from .by_model import (
 )
 from .frugal import Finish, Frugal, compare_frugal
 from .needs_options import MetricName
+from .planning import Budgeted
 from .running import (
     AllowOverlap,
     Duration,
@@ -76,6 +77,7 @@ def compare(
     start: Start = None,
     within: Within = "24h",
     duration: Duration = None,
+    budget: Budgeted = None,
     allow: Annotated[
         bool,
         typer.Option("--allow", help="Rank together what does not compare; marks the tables."),
@@ -121,6 +123,8 @@ def compare(
     wattune compare runs/sizes --by model --licence open --max-parameters 1B
     """
     if frugal:
+        if budget is not None:
+            raise InputError("--frugal asks no more than it must; --budget goes with whole runs")
         first, *rest = what
         compare_frugal(
             first, rest, runs, quick, allow_overlap, no_progress, no_cache, min_quality, metric,
@@ -146,6 +150,8 @@ def compare(
             raise InputError(
                 "give a recipe with overrides, or folders of records, not both: " + " ".join(what)
             )
+        if budget is not None:
+            raise InputError("--budget goes with a recipe: what these records took is spent")
         from ..measure.store import load_records
 
         records = [record for path in what for record in load_records(path)]
@@ -154,8 +160,9 @@ def compare(
             raise InputError(f"{', '.join(what)}: no records there; run a recipe first")
     else:
         records = made(
-            first, rest, runs, quick, allow_overlap, no_progress, no_cache, start, within, duration
-        )
+            first, rest, runs, quick, allow_overlap, no_progress, no_cache, start, within, duration,
+            budget,
+        )  # fmt: skip
     if not speaks():
         return
     records = chosen(records, licence, max_parameters, language, on_premises)

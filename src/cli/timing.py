@@ -13,9 +13,12 @@ from .running import Overrides, Quick, RunsFolder
 from .usage_options import CachedShare, IdleHours, Refresh, RefreshAt, ServedAs, usage_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..compare.layout import Table
     from ..compare.projection import Year
     from ..greenest import Outlook, When
+    from ..recipe import Recipe
 
 J_PER_WH = 3600.0
 
@@ -40,10 +43,10 @@ def when(
     overrides: Overrides = None,
     within: Annotated[str, typer.Option(help="Start within so long from now.")] = "24h",
     duration: Annotated[
-        str | None, typer.Option(help="How long it takes; default: as its records took.")
+        str | None, typer.Option(help="How long it takes; default: as recorded, else as planned.")
     ] = None,
     energy_wh: Annotated[
-        float | None, typer.Option(min=0, help="What it takes in Wh; default: by its records.")
+        float | None, typer.Option(min=0, help="What it takes in Wh; default: likewise.")
     ] = None,
     places: Annotated[
         str | None, typer.Option(help="Places to choose from, of --grid: FRA,DEU,GBR")
@@ -74,6 +77,7 @@ def when(
         runs / loaded.name,
         None if duration is None else seconds_of(duration),
         None if energy_wh is None else energy_wh * J_PER_WH,
+        None if duration is not None else by_plan(runs, allow_overlap=False),
     )
     names = [name.strip() for name in places.split(",")] if places else []
     now = datetime.now(UTC)
@@ -93,6 +97,25 @@ def when(
     show_tables([_starts(found)])
     for line in _grounds(found):
         typer.echo(line)
+
+
+def by_plan(
+    runs: Path, *, allow_overlap: bool, say: Callable[[str], None] = lambda line: None
+) -> Callable[[Recipe], tuple[float | None, float | None]]:
+    """What asks a plan for the likely seconds and joules of a recipe, None where it does not know;
+    its first plan on a machine calibrates that."""
+
+    def likely(recipe: Recipe) -> tuple[float | None, float | None]:
+        from .planning import planned
+
+        made = planned(recipe, runs, None, allow_overlap, say)
+        seconds, joules = made.duration_s, made.energy_j
+        return (
+            None if seconds is None else seconds.likely,
+            None if joules is None else joules.likely,
+        )
+
+    return likely
 
 
 def _advice(found: When) -> str:

@@ -37,11 +37,14 @@ def plain_rows(comparison: Comparison) -> list[dict[str, Any]]:
     if any(r.general for r in comparison.done):
         columns += FORGETTING
     columns += [c for c in FOOTPRINT if any(c.value(r) is not None for r in comparison.done)]
+    projected = any(record.projected for record in comparison.records)
     places = _places(comparison)
     over_time = _over_time(comparison)
     rows: list[dict[str, Any]] = []
     for record in comparison.records:
         row: dict[str, Any] = {"run": record.name, "status": record.status, "reason": record.reason}
+        if projected:
+            row["projected"] = record.projected is not None
         if record.status == "done":
             row |= {"seed": record.seed, **places[id(record)], **_known_by(record)}
             row |= {column.name: column.value(record) for column in columns}

@@ -174,6 +174,12 @@ def _scaled(value: float | None, by: float) -> float | None:
     return None if value is None else value / by
 
 
+def _artefact_mb(record: Record) -> float | None:
+    """None of a model of another size: what would be kept of it is not known."""
+    resized = record.projected is not None and record.projected.size != 1
+    return None if resized else record.artefact_bytes / 1e6
+
+
 def _load_j(record: Record) -> float | None:
     phase = record.phases.get("load")
     return None if phase is None else phase.energy_j
@@ -199,7 +205,7 @@ COST = (
     Column("peak GB\nprepare", "peak_memory_prepare_gb", lambda r: peak_gb(r, "prepare"),
            2, "lower"),
     Column("peak GB\nanswer", "peak_memory_answer_gb", lambda r: peak_gb(r, "answer"), 2, "lower"),
-    Column("size\nMB", "artefact_mb", lambda r: r.artefact_bytes / 1e6, 1, "lower"),
+    Column("size\nMB", "artefact_mb", _artefact_mb, 1, "lower"),
     Column("SCI g\nanswer", "sci_g_per_answer",
            lambda r: r.footprint.sci_g if r.footprint else None, 6, optional=True),
     Column("money\n1,000", "money_per_1000_answers",

@@ -15,6 +15,9 @@ Three things make a figure other than it is, and each is drawn as far as a Recor
   Record has all that a figure is from.)
 - **the seed**, where there are several: they are drawn again.
 
+Figures that were projected (`transfer.py`) are drawn wider, by what a projection may be off, each run
+by itself.
+
 Not in any draw: what all runs of a machine have in common, such as a model of power that is wrong
 by half, and a machine that was busy with other things. The first hardly changes which run takes
 less.
@@ -23,6 +26,7 @@ less.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -58,7 +62,8 @@ def answer_draws(records: Sequence[Record], serving: Serving) -> Draws | None:
         joules = answer_j(record, serving)
         if joules is None:
             return None
-        return joules * _noise(_once(record, serving)) * _questions(record, serving)
+        unsure = _unsure(record, "answer" if serving == "batch" else serving)
+        return joules * _noise(_once(record, serving), unsure) * _questions(record, serving)
 
     return _over_seeds(records, one)
 
@@ -119,7 +124,7 @@ def _bill(
     for stage in stages:
         own = stage.attributed.energy_j
         if own:
-            drawn += own * _noise(f"{stage.key} {own}")
+            drawn += own * _noise(f"{stage.key} {own}", _unsure(record, stage.key))
             rest -= own
     if abs(rest) > 1e-6 * abs(joules):  # a record that does not list its stages
         drawn += rest * _noise(_once(record, what))
@@ -154,12 +159,20 @@ def _generator(name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
 
 
+def _unsure(record: Record, what: str) -> float:
+    """How unsure a projection made the joules of a phase, or of a stage by its key: the standard
+    deviation of their logarithm; 0 for what was measured."""
+    return record.projected.spreads.get(what, 0.0) if record.projected else 0.0
+
+
 @lru_cache(maxsize=512)
-def _noise(measurement: str) -> Draws:
-    """Factors by which a measurement might have come out otherwise, (DRAWS,)."""
+def _noise(measurement: str, unsure: float = 0.0) -> Draws:
+    """Factors by which a measurement might have come out otherwise, (DRAWS,), and one that was
+    projected, by a standard deviation of `unsure` more."""
     import numpy as np
 
-    drawn: Draws = np.exp(REPEAT_SD * _generator(measurement).standard_normal(DRAWS))
+    spread = math.hypot(REPEAT_SD, unsure)
+    drawn: Draws = np.exp(spread * _generator(measurement).standard_normal(DRAWS))
     return drawn
 
 

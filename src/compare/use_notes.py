@@ -172,7 +172,7 @@ def _in_common(cycles: Sequence[LifeCycle]) -> str:
         for phase in record.phases.values()
         for part in phase.components.values()
     }
-    if known & {"modelled_load", "constant", "modelled_tokens"}:
+    if known & {"modelled_load", "constant", "modelled_tokens", "projected"}:
         return "Not in them: what is wrong with all of them alike, as a model of power may be."
     return "Not in them: what is wrong with all of them alike, such as a meter's own error."
 

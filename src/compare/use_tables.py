@@ -97,6 +97,8 @@ def use_tables(found: Sequence[Use]) -> list[Table]:
 
 def _titled(what: str, use: Use) -> str:
     group = f", group {use.name}" if use.name else ""
+    if any(r.projected for cycle in use.cycles for r in cycle.costs.row.records):
+        what = f"{what}, projected"
     mark = f"NOT COMPARABLE (different {', '.join(use.mixed)}): " if use.mixed else ""
     return f"{mark}{what}{group}"
 
@@ -107,6 +109,8 @@ def _parts(use: Use) -> Table:
     unit, joules = unit_of(cycles)
     shown = [part for part in PARTS if any(c.parts_j[part] != 0.0 for c in cycles)]
     best = {id(c) for c in (use.sensitivity.winner, *use.sensitivity.close) if c is not None}
+    if any(r.projected for cycle in cycles for r in cycle.costs.row.records):
+        best = set()  # a star is for what was measured
     metric = use.sensitivity.metric
     headers = ["run", *shown, "total", "J per\ncorrect"]
     columns = [

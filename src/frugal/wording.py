@@ -112,7 +112,8 @@ def decision_of(found: Frugal) -> list[str]:
     )
     if None in found.expected:
         said.append(
-            "The order is by the kinds of steps: no record tells what all of these runs take."
+            "The order is by the kinds of steps: neither records nor a plan (`wattune plan`) tell "
+            "what all of these runs take."
         )
     said.append(energy_of(found))
     return said

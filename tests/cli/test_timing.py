@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from wattune.cli.timing import forecast, when
 from wattune.errors import InputError
+from wattune.measure.predicted import Expected as ExpectedRange
 from wattune.measure.record import Bill, Carbon, Energy, Phase, Record, Score
 from wattune.measure.store import write_record
 
@@ -77,7 +79,26 @@ def test_when_between_places_as_json(verb: Verb, recipe: Path, grids: Path) -> N
     assert "in GBR: saves 90 g, 90 % against now in FRA." in shown
 
 
-def test_when_without_what_it_needs_is_a_sentence(verb: Verb, recipe: Path, grids: Path) -> None:
+def plans(monkeypatch: pytest.MonkeyPatch, seconds: float | None, joules: float | None) -> None:
+    """Let plans say so much of any recipe."""
+    took = [None if each is None else ExpectedRange.exactly(each) for each in (seconds, joules)]
+    made = SimpleNamespace(duration_s=took[0], energy_j=took[1])
+    monkeypatch.setattr("wattune.cli.planning.planned", lambda *arguments: made)
+
+
+def test_when_nothing_ran_yet_a_plan_says_how_long_it_takes(
+    verb: Verb, recipe: Path, grids: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans(monkeypatch, 1800.0, 3.6e5)
+    grid = f"grid={{provider: csv, file: {grids.parent / 'fra.csv'}}}"
+    ran = verb("when", recipe, grid, "--within", "6h")
+    assert "Expected: 30 min and 100 Wh, as planned" in ran.stdout
+
+
+def test_when_without_what_it_needs_is_a_sentence(
+    verb: Verb, recipe: Path, grids: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans(monkeypatch, None, 5.0)  # of an endpoint nobody knows how long it takes
     for arguments, sentence in [
         ((), "how long duo takes is not known"),
         (("--duration", "30min"), "FRA: the static table holds one figure a year"),

@@ -1,0 +1,111 @@
+"""Every kind of step can be planned, or says in a sentence why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wattune.errors import ConstraintNotMet
+from wattune.measure.calibration import Calibration
+from wattune.planning import Plan, plan_recipe
+from wattune.planning.budget import budget_of, check_budget
+from wattune.recipe import parse_recipe
+
+TRAIN = {"num_train_epochs": 1, "eval_strategy": "no"}
+
+
+@pytest.fixture
+def settings(task_folder: Path, chat_model: Path) -> dict[str, Any]:
+    return {
+        "task": str(task_folder), "model": str(chat_model), "place": "FRA",
+        "realtime_questions": 1, "general_questions": 2, "baseline_s": 0,
+        "decoding": {"max_tokens": 4},
+    }  # fmt: skip
+
+
+def planned(calibration: Calibration, settings: dict[str, Any], **runs: Any) -> Plan:
+    named = {name.replace("_", "-"): steps for name, steps in runs.items()}
+    return plan_recipe(parse_recipe({**settings, "runs": named}, name="kinds"), calibration)
+
+
+def test_kinds_of_steps(
+    settings: dict[str, Any], embedder: str, calibration: Calibration, tmp_path: Path
+) -> None:
+    rag = {"embedder": embedder, "k": 2, "chunk_tokens": 40}
+    tree = {"embedder": embedder, "chunk_tokens": 40, "summary_tokens": 60, "budget_tokens": 100}
+    nearest = {"shots": 2, "selection": "nearest", "embedder": embedder}
+    found = planned(
+        calibration,
+        settings,
+        nearest=[{"prompt": nearest}],
+        diverse=[{"prompt": {**nearest, "selection": "diverse"}}],
+        by_words=[{"rag": {"search": "lexical", "k": 2, "chunk_tokens": 40}}],
+        oracle=[{"rag": {**rag, "retriever": "oracle"}}],
+        summaries=[{"summary_tree": tree}],
+        written=[{"summary_tree": {**tree, "summaries": "model", "summary_tokens": 16}}],
+        long=[{"long_context": {"max_tokens": 500}}],
+        swapped=[{"rag": rag}, {"lora": {"r": 2, **TRAIN}}],
+        ia3=[{"peft": {"peft_type": "ia3", **TRAIN}}],
+        soft=[
+            {"peft": {"peft_type": "prompt_tuning", "config": {"num_virtual_tokens": 4}, **TRAIN}}
+        ],
+        merged=[{"lora": {"r": 2, **TRAIN}}, "merge"],
+        pruned=[{"prune": {"drop": 1}}],
+        continued=[{"continued_pretraining": TRAIN}],
+        scratch=[{"from_scratch": {"hidden_size": 16, "num_hidden_layers": 1, **TRAIN}}],
+        classical=["classical"],
+    )
+    reasons = {run.job.name: run.skipped for run in found.runs if run.skipped}
+    assert reasons == {}
+    for run in found.runs:
+        phases = run.predicted.phases
+        assert {"load", "answer", "realtime"} <= phases.keys()
+        for phase in phases.values():
+            assert phase.duration_s is not None, run.job.name
+            assert phase.duration_s.low <= phase.duration_s.likely <= phase.duration_s.high
+        changes = run.job.name in ("merged", "ia3", "soft", "swapped", "continued", "scratch")
+        assert ("general" in phases) == (changes or run.job.name == "pruned"), run.job.name
+
+
+def test_what_cannot_be_run_is_not_planned_and_says_why(
+    settings: dict[str, Any], calibration: Calibration
+) -> None:
+    """The others are, and the sum is theirs."""
+    quantized_then_tuned = [{"quantize": {}}, {"lora": {"r": 2, **TRAIN}}]
+    made = planned(calibration, settings, zero=[], no=quantized_then_tuned)
+    zero, no = made.runs
+    assert zero.skipped == ""
+    assert "quantised" in no.skipped
+    assert made.energy_j == zero.spends.energy_j
+
+
+def test_of_a_managed_endpoint_tokens_and_joules_are_planned_and_no_time(
+    settings: dict[str, Any], calibration: Calibration
+) -> None:
+    """Nobody listens there: to plan asks nothing."""
+    served = {
+        "endpoint": "http://127.0.0.1:9/v1",
+        "model": "m",
+        "where": "managed",
+        "energy": "gpt-4o",
+    }
+    made = planned(
+        calibration, {**settings, "model": served}, zero=[], shots=[{"prompt": {"shots": 2}}]
+    )
+    for run in made.runs:
+        assert run.skipped == ""
+        answer = run.predicted.phases["answer"]
+        assert answer.duration_s is None
+        assert answer.energy_j is not None
+        assert answer.energy_j.low < answer.energy_j.likely < answer.energy_j.high
+        assert run.predicted.flops_answer is None
+    zero, shots = (run.predicted.tokens_in for run in made.runs)
+    assert zero is not None
+    assert shots is not None
+    assert shots.likely > zero.likely
+    assert made.duration_s is None
+    check_budget(made, budget_of("1kWh"))
+    with pytest.raises(ConstraintNotMet, match="cannot be reckoned"):
+        check_budget(made, budget_of("30min"))
