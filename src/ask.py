@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -28,10 +27,13 @@ Source = System | Record | Path | str
 def ask(system: Source, questions: str, *, stages: StageStore | None = ...) -> Answer: ...
 @overload
 def ask(
-    system: Source, questions: Sequence[str], *, stages: StageStore | None = ...
+    system: Source, questions: list[str] | tuple[str, ...], *, stages: StageStore | None = ...
 ) -> list[Answer]: ...
 def ask(
-    system: Source, questions: str | Sequence[str], *, stages: StageStore | None = None
+    system: Source,
+    questions: str | list[str] | tuple[str, ...],
+    *,
+    stages: StageStore | None = None,
 ) -> Answer | list[Answer]:
     """What a System answers: to one question its `Answer`, to several a list in their order.
 

@@ -51,6 +51,11 @@ class Offer:
         return [c for c in self.checks if c.state == "not met" and c.constraint != "quality"]
 
     @property
+    def falls_short(self) -> bool:
+        """Whether it surely misses the floor of quality."""
+        return any(c.state == "not met" and c.constraint == "quality" for c in self.checks)
+
+    @property
     def untold(self) -> list[Check]:
         """The constraints of which nobody knows."""
         return [c for c in self.checks if c.state == "unknown"]

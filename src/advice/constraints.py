@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
-from pydantic import ValidationError
-
+from ..compare.elsewhere import asked_elsewhere
 from ..compare.figures import answer_wh_per_1000, quality_columns
 from ..compare.lifecycle import LifeCycle
 from ..compare.seeds import Row
 from ..compare.serving import FEW_REALTIME, realtime_wh_per_1000
-from ..endpoint_ref import EndpointRef
 from ..measure.licences import is_open
 from ..measure.quality import better
 from ..measure.record import Record
@@ -145,39 +143,19 @@ def _worst(row: Row, of: Callable[[Record], float | None]) -> float | None:
 
 def _privacy(row: Row) -> Check:
     """A System that sends nothing to a server elsewhere, while preparing or while answering."""
-    asked = {ref.name for r in row.records for ref in _servers(r) if not ref.on_this_machine}
+    asked = {name for record in row.records for name in asked_elsewhere(record)}
     if asked:
         names = ", ".join(sorted(asked))
         return Check(constraint="privacy", state="not met", figure=names, limit="on-premises",
-                     unit="", source="system", sentence=f"asks a server elsewhere: {names}",
-                     measure="`where: this_machine`, if that server is this machine")  # fmt: skip
+                     unit="", source="system", sentence=f"may ask elsewhere: {names}",
+                     measure="`where: this_machine` of a server, `@this_machine` behind a factory, "
+                             "if that is where it is")  # fmt: skip
     if any(not record.system for record in row.records):
         return Check(constraint="privacy", state="unknown", figure=None, limit="on-premises",
                      unit="", source="system", sentence="the record does not say what answers",
                      measure="another run with this version")  # fmt: skip
     return Check(constraint="privacy", state="met", figure="this machine", limit="on-premises",
                  unit="", source="system", sentence="nothing leaves the machine")  # fmt: skip
-
-
-def _servers(record: Record) -> Iterator[EndpointRef]:
-    """The servers and LangChain models that a record's System or recipe names."""
-    for content in _mappings(
-        [record.system, record.recipe.get("runs"), record.recipe.get("model")]
-    ):
-        if isinstance(content.get("endpoint"), str) or isinstance(content.get("langchain"), str):
-            try:
-                yield EndpointRef.model_validate(content)
-            except ValidationError:  # another thing with a key of that name
-                continue
-
-
-def _mappings(content: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(content, Mapping):
-        yield content
-        content = list(content.values())
-    if isinstance(content, list | tuple):
-        for part in content:
-            yield from _mappings(part)
 
 
 def _licence(row: Row) -> Check:

@@ -48,7 +48,7 @@ class Scene:
     @property
     def rivals(self) -> list[Offer]:
         """Offers that are, or might be, good enough: what is not known of others is of no use."""
-        return [o for o in self.offers if not o.failed]
+        return [o for o in self.offers if not o.failed and not o.falls_short]
 
 
 def gaps_of(scene: Scene) -> tuple[Gap, ...]:

@@ -37,8 +37,12 @@ def headline(scene: Scene, nearest: Offer | None) -> str:
     if len(scene.offers) == 1:
         return _alone(taken, scene)
     if floor is None:
+        if taken.quality.value == 0 and better(scene.metric) == "higher":
+            return f"Take {taken.name} if any, the cheapest: no run reaches more than 0 in {name}."
         if len(scene.choice.good_enough) == 1:
-            return f"Take {taken.name}: it has the best {name}, and no cheaper run comes near."
+            cheapest = taken.cost == min(o.cost for o in scene.offers if o.cost is not None)
+            rest = "it is the cheapest, too" if cheapest else "no cheaper run comes near"
+            return f"Take {taken.name}: it has the best {name}, and {rest}."
         return f"Take {taken.name}: the cheapest whose {name} cannot be told apart from the best."
     known = [o.quality for o in scene.offers if o.eligible and o.quality]
     met = [reaches(quality, floor, scene.metric) for quality in known]
@@ -59,7 +63,7 @@ def _alone(taken: Offer, scene: Scene) -> str:
 
 
 def _none(scene: Scene, nearest: Offer | None) -> str:
-    untold = [o.name for o in scene.offers if not o.failed and not o.eligible]
+    untold = [o.name for o in scene.rivals if not o.eligible]
     if untold:
         return (
             "Nothing can be recommended yet: something that was asked for is not known of "

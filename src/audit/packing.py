@@ -24,6 +24,7 @@ from ..measure.store import answers_path, load_records, record_files
 from ..models.catalogue import CATALOGUE
 from ..models.folders import folder_revision
 from ..models.hub import HUB_ID
+from ..models.langchain_factory import HERE
 from ..recipe import Recipe, Settings
 from ..recipe_file import load_recipe
 from ..tasks.documents import RESULTS_FOLDER, document_files
@@ -147,7 +148,7 @@ def named_code(folder: Path) -> list[str]:
     run would import and call."""
     files = [folder / RECIPE, *folder.rglob(TASK_MANIFEST)]
     texts = [text for file in files if file.is_file() for text in _texts(file)]
-    names = (text.rpartition("langchain:")[2] for text in texts)
+    names = (text.removesuffix(HERE).rpartition("langchain:")[2] for text in texts)
     return sorted({name for name in names if DOTTED.fullmatch(name)})
 
 

@@ -6,8 +6,7 @@ What is not known does not pass: a licence that nobody stated is not open.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
@@ -17,6 +16,7 @@ from ..measure.model_facts import ModelFacts
 from ..measure.record import Record
 from ..values import Value
 from .base_models import Known, counted, facts_of, short_name
+from .elsewhere import asked_elsewhere
 
 OPEN = "open"
 SIZES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
@@ -122,20 +122,8 @@ def _elsewhere(record: Record, facts: ModelFacts | None) -> str:
     if facts is not None and facts.where != "this_machine":
         told = "asks a server elsewhere" if facts.where else "it is not recorded where it answers"
         return f"{short_name(facts)}: {told}"
-    for content in _mappings(record.recipe.get("runs")):
-        address = content.get("endpoint") or content.get("langchain")
-        if isinstance(address, str) and content.get("where") != "this_machine":
-            return f"a step asks {address}, which its recipe does not call this machine"
-    return ""
-
-
-def _mappings(content: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(content, Mapping):
-        yield content
-        content = list(content.values())
-    if isinstance(content, list | tuple):
-        for part in content:
-            yield from _mappings(part)
+    names = ", ".join(asked_elsewhere(record))
+    return f"it may ask {names}, which its recipe does not call this machine" if names else ""
 
 
 def _language(code: str) -> str | None:

@@ -16,6 +16,7 @@ from wattune.advice import Advice, Needs, advise
 from wattune.advice.verdict import Decision
 from wattune.cli.advising import advise as verb
 from wattune.compare import compare
+from wattune.compare.elsewhere import asked_elsewhere
 from wattune.compare.usage import Usage
 from wattune.errors import ConstraintNotMet, InputError
 from wattune.measure.record import Record
@@ -110,6 +111,40 @@ def test_preparing_with_a_server_elsewhere_is_not_on_premises(made: Made) -> Non
     decision = decided([made("one", recipe=recipe)], privacy="on-premises")
     assert decision.choice is None
     assert "big at https://api.example.com/v1" in decision.headline
+
+
+@pytest.mark.parametrize(
+    ("step", "state"),
+    [
+        ({"langchain_rag": {"factory": "mine.cloud:store"}}, "not met"),
+        ({"langchain_rag": {"factory": "mine.here:store@this_machine"}}, "met"),
+        ({"rag": {"embedder": "langchain:mine.cloud:embed"}}, "not met"),
+        ({"rag": {"embedder": "langchain:mine.here:embed@this_machine"}}, "met"),
+        ({"rag": {"embedder": "minilm"}}, "met"),
+    ],
+)
+def test_code_that_may_ask_elsewhere_is_not_on_premises(
+    made: Made, step: dict[str, Any], state: str
+) -> None:
+    one = made("one", recipe={"name": "one", "runs": {"one": [step]}})
+    check = decided([one], privacy="on-premises").candidates[0].check("privacy")
+    assert check is not None
+    assert check.state == state
+    # The filter of a comparison answers alike.
+    assert bool(asked_elsewhere(one)) == (state == "not met")
+
+
+def test_a_run_that_surely_misses_the_floor_is_not_to_be_measured(made: Made) -> None:
+    untold = [made(name, 0.3, latency_s=None) for name in ("one", "two")]
+    decision = decided(untold, min_quality=0.9, max_latency_p95_s=2.0)
+    assert decision.headline.startswith("Nothing meets what is asked")
+
+
+def test_the_best_is_only_praised_for_what_it_is(made: Made) -> None:
+    cheapest = decided([made("best", 0.9, 0, 1.0), made("rest", 0.3, 100, 4.0)])
+    assert cheapest.headline == "Take best: it has the best token F1, and it is the cheapest, too."
+    nothing = decided([made("one", 0.0, 0, 1.0), made("two", 0.0, 100, 4.0)])
+    assert "no run reaches more than 0" in nothing.headline
 
 
 def test_the_open_licence_of_a_known_model_is_met(pair: list[Record]) -> None:

@@ -136,11 +136,12 @@ def test_functions_that_a_run_would_call_are_named(tmp_path: Path, chat_model: P
     folder = tmp_path / "there"
     (folder / "task").mkdir(parents=True)
     (folder / "recipe.yaml").write_text(
-        "runs: {a: [{rag: {embedder: 'langchain:my.package:embed'}}]}\n"
+        "runs: {a: [{rag: {embedder: 'langchain:my.package:embed'}},"
+        " {langchain_rag: {factory: 'my.stores:open@this_machine'}}]}\n"
         "decoding: {stop: ['Answer: x']}\n"
     )
     (folder / "task" / "task.yaml").write_text("metrics: [token_f1, 'mine.scores:neat']\n")
-    assert named_code(folder) == ["mine.scores:neat", "my.package:embed"]
+    assert named_code(folder) == ["mine.scores:neat", "my.package:embed", "my.stores:open"]
 
 
 def test_records_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_filters_say_what_fell_out_and_why(
 
 def test_a_step_that_asks_a_server_leaves_the_premises() -> None:
     asking = {"paraphrases": {"model": {"endpoint": "https://models.example.org/v1"}}}
-    with pytest.raises(ConstraintNotMet, match=r"a step asks https://models\.example\.org/v1"):
+    with pytest.raises(ConstraintNotMet, match=r"it may ask https://models\.example\.org/v1"):
         filtered(
             [record("lora", facts(), recipe={"runs": {"lora": [{"lora": asking}]}})],
             Filters(on_premises=True),
