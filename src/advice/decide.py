@@ -11,6 +11,7 @@ from ..compare.figures import JOULES_PER_WH, energy_provenance, quality_columns
 from ..compare.lifecycle import LifeCycle, life_cycles
 from ..compare.seeds import Row
 from ..compare.table import Comparison, compare
+from ..compare.transfer_table import projection_notes
 from ..errors import InputError, did_you_mean
 from ..measure.record import Record
 from .choice import Offer, choose, offer_of
@@ -193,6 +194,7 @@ def _candidate(offer: Offer, scene: Scene, second: Offer | None) -> Candidate:
         refresh_assumed=offer.assumed,
         checks=offer.checks,
         on_frontier=offer in choice.frontier if offer.eligible else None,
+        projected=any(record.projected for record in offer.row.records),
     )
 
 
@@ -206,6 +208,7 @@ def _provenance(offers: Sequence[Offer], metric: str) -> tuple[str, ...]:
     dates = sorted({record.created_at[:10] for record in records if record.created_at})
     when = f" of {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
     return (
+        *projection_notes(records),
         f"Quality: mean {quality_columns([metric])[0].plain} over {asked} of the "
         f"{first.get('split', 'test')} split of {first.get('name', 'the task')}; in brackets the "
         "95 % interval.",

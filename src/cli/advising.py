@@ -25,6 +25,7 @@ from .needs_options import (
     WeighBy,
     needs_of,
 )
+from .transfer_options import From, On, Parameters, projected
 from .usage_options import (
     AnswersPerDay,
     CachedShare,
@@ -39,6 +40,7 @@ from .usage_options import (
 
 if TYPE_CHECKING:
     from ..advice import Advice, Needs
+    from ..measure.record import Record
 
 
 class AdviceFormat(enum.StrEnum):
@@ -83,6 +85,9 @@ def advise(
     place: Place = None,
     weigh: WeighBy = Weigh.energy,
     allow: Together = False,
+    on: On = None,
+    parameters: Parameters = None,
+    sources: From = None,
     format: Annotated[AdviceFormat | None, typer.Option("--format", help="Default: text.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file: .md or .json.")
@@ -138,15 +143,6 @@ def advise(
         place=place,
         weigh=weigh,
     )
-    _tell(runs, needs, allow, _format_of(output, format), output)
-
-
-def _tell(
-    runs: list[str], needs: Needs, allow: bool, format: AdviceFormat, output: Path | None
-) -> None:
-    """Print or write the advice; raise `ConstraintNotMet` where it has nothing to recommend."""
-    from ..advice import advise as advise_from
-    from ..compare import compare as compare_records
     from ..measure.store import load_records
 
     records = [record for path in runs for record in load_records(path)]
@@ -155,8 +151,20 @@ def _tell(
             f"{', '.join(runs)}: no records there; run a recipe first (wattune compare), or "
             "wattune advise --ask"
         )
+    records = projected(records, on, parameters, sources)
+    _tell(records, _recipe_of(runs[0]), needs, allow, _format_of(output, format), output)
+
+
+def _tell(
+    records: list[Record], recipe: str, needs: Needs, allow: bool, format: AdviceFormat,
+    output: Path | None,
+) -> None:  # fmt: skip
+    """Print or write the advice; raise `ConstraintNotMet` where it has nothing to recommend."""
+    from ..advice import advise as advise_from
+    from ..compare import compare as compare_records
+
     comparison = compare_records(records, allow=allow)
-    advice = advise_from(comparison, needs, recipe=_recipe_of(runs[0]))
+    advice = advise_from(comparison, needs, recipe=recipe)
     printed(advice, format, output)
     if not advice.met:
         raise ConstraintNotMet(advice.decisions[0].headline)

@@ -17,6 +17,7 @@ from .by_model import (
     OnPremises,
     Scores,
     chosen,
+    compared_by_hardware,
     compared_by_model,
 )
 from .frugal import Finish, Frugal, compare_frugal
@@ -34,6 +35,7 @@ from .running import (
     made,
     speaks,
 )
+from .transfer_options import From, On, Parameters, projected
 from .usage_options import (
     AnswersPerDay,
     CachedShare,
@@ -47,6 +49,7 @@ from .usage_options import (
 )
 
 if TYPE_CHECKING:
+    from ..compare.by_hardware import ByHardware
     from ..compare.by_model import ByModel
     from ..compare.table import Comparison
     from ..compare.usage import Usage
@@ -99,12 +102,15 @@ def compare(
     cached_share: CachedShare = None,
     idle_hours: IdleHours = None,
     min_quality: MinQuality = None,
-    by: Annotated[By, typer.Option(help="Lay it out by run, or by base model.")] = By.run,
+    by: Annotated[By, typer.Option(help="Lay it out by run, base model or hardware.")] = By.run,
     licence: Licence = None,
     max_parameters: MaxParameters = None,
     language: Language = None,
     on_premises: OnPremises = False,
     scores: Scores = None,
+    on: On = None,
+    parameters: Parameters = None,
+    sources: From = None,
     frugal: Frugal = False,
     metric: MetricName = None,
     finish: Finish = False,
@@ -120,7 +126,8 @@ def compare(
     Examples: wattune compare quickstart --quick ; wattune compare runs/quickstart --format csv ;
     wattune compare runs/quickstart --answers-per-day 1000 --refresh weekly --min-quality 0.3 ;
     wattune compare quickstart --frugal --min-quality 0.3 ;
-    wattune compare runs/sizes --by model --licence open --max-parameters 1B
+    wattune compare runs/sizes --by model --licence open --max-parameters 1B ;
+    wattune compare runs/quickstart --on server.json ; wattune compare here there --by hardware
     """
     if frugal:
         if budget is not None:
@@ -166,6 +173,7 @@ def compare(
     if not speaks():
         return
     records = chosen(records, licence, max_parameters, language, on_premises)
+    measured, records = records, projected(records, on, parameters, sources)
     as_format = _format_of(output, format)
     if baseline is not None:
         from .auditing import shown_savings
@@ -174,6 +182,8 @@ def compare(
         return
     if by is By.model:
         printed(compared_by_model(records, allow, scores), as_format, output)
+    elif by is By.hardware:
+        printed(compared_by_hardware(records, measured), as_format, output)
     else:
         shown(records, as_format, output, allow, usage, min_quality)
     if not any(record.status == "done" for record in records):
@@ -197,11 +207,13 @@ def shown(
         typer.echo(HINT)
 
 
-def printed(comparison: Comparison | ByModel, format: Format, output: Path | None) -> None:
-    """Print what was compared, by run or by model, or write it to a file."""
+def printed(
+    comparison: Comparison | ByModel | ByHardware, format: Format, output: Path | None
+) -> None:
+    """Print what was compared, by run, model or hardware, or write it to a file."""
     import json
 
-    from ..compare.by_model import ByModel
+    from ..compare.table import Comparison
     from ..compare.use_export import plain_comparison
     from ..files import write_text
 
@@ -212,10 +224,10 @@ def printed(comparison: Comparison | ByModel, format: Format, output: Path | Non
         text = comparison.to_csv()
     elif format is Format.json:
         plain: dict[str, Any] | list[dict[str, Any]]
-        if isinstance(comparison, ByModel):
-            plain = comparison.plain()
-        else:
+        if isinstance(comparison, Comparison):
             plain = plain_comparison(comparison)
+        else:
+            plain = comparison.plain()
         text = json.dumps(plain, indent=2) + "\n"
     else:  # a table in a file is Markdown
         text = comparison.to_markdown()

@@ -49,8 +49,8 @@ class Beside:
 
 @dataclass(frozen=True)
 class ByHardware:
-    """The finished records of a comparison by machine. Where a run was measured twice on one machine
-    with one seed, the newest counts; of several seeds, those that all its machines have."""
+    """The finished records of a comparison by machine. Where a run was measured twice with one seed
+    on one machine, the newest counts; of several seeds, those that all its machines have."""
 
     comparison: Comparison
 
@@ -98,9 +98,8 @@ class ByHardware:
         for one, other in combinations(self.machines, 2):
             runs = tuple(run for run in one.rows if run in other.rows)
             if runs:
-                figures = (_joules, lambda row: row.mean(self.metric or ""))
-                orders = [_order(one, other, runs, of) for of in figures]
-                found.append(Beside(one, other, runs, *orders))
+                quality = _order(one, other, runs, lambda row: row.mean(self.metric or ""))
+                found.append(Beside(one, other, runs, _order(one, other, runs, joules), quality))
         return found
 
     def difference(self, one: Row, other: Row) -> Difference | None:

@@ -104,9 +104,7 @@ def _verdict(found: ByHardware, pair: Beside) -> str:
     return f"The order of {len(pair.runs)} runs on {here} and {there}: {'; '.join(told)}."
 
 
-def _held(
-    found: ByHardware, pair: Beside, what: str, order: Order | None, of_quality: bool
-) -> str:
+def _held(found: ByHardware, pair: Beside, what: str, order: Order | None, of_quality: bool) -> str:
     if order is None:
         return f"by {what} it is not known"
     tau = "" if order.tau is None else f" (Kendall's tau {order.tau:.2f})"
@@ -144,8 +142,8 @@ def notes(found: ByHardware) -> list[str]:
     """The verdict first; how to read the tables; what is not in them, and why."""
     if not found.pairs:
         return [
-            "No run was measured on two machines. Run the same recipe on another one (`wattune pack`"
-            " bundles it) and give both folders, or project onto one with --on."
+            "No run was measured on two machines. Run the same recipe on another one (`wattune "
+            "pack` bundles it) and give both folders, or project onto one with --on."
         ]
     told = [
         *verdicts(found),
@@ -162,8 +160,8 @@ def notes(found: ByHardware) -> list[str]:
     left = [record.name for record in found.comparison.done if id(record) not in kept]
     if left:
         told.append(
-            "Left out, for no other machine has a record of the same System, questions and seed, or "
-            f"their own has a newer one: {', '.join(dict.fromkeys(left))}."
+            "Left out, for no other machine has a record of the same System, questions and seed, "
+            f"or their own has a newer one: {', '.join(dict.fromkeys(left))}."
         )
     busy = [
         f"{found.label(run)} on {machine.letter}"

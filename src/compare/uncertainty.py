@@ -15,8 +15,8 @@ Three things make a figure other than it is, and each is drawn as far as a Recor
   Record has all that a figure is from.)
 - **the seed**, where there are several: they are drawn again.
 
-Figures that were projected (`transfer.py`) are drawn wider, by what a projection may be off, each run
-by itself.
+Figures that were projected (`transfer.py`) are drawn wider, by what a projection may be off, each
+run by itself.
 
 Not in any draw: what all runs of a machine have in common, such as a model of power that is wrong
 by half, and a machine that was busy with other things. The first hardly changes which run takes
