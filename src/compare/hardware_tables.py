@@ -107,7 +107,7 @@ def _verdict(found: ByHardware, pair: Beside) -> str:
 def _held(found: ByHardware, pair: Beside, what: str, order: Order | None, of_quality: bool) -> str:
     if order is None:
         return f"by {what} it is not known"
-    tau = "" if order.tau is None else f" (Kendall's tau {order.tau:.2f})"
+    tau = "" if order.tau is None else f" (Kendall's tau {order.tau:.2f})".replace("-", "−")
     if order.same:
         return f"by {what} it is the same{tau}"
     names = [_named(found, pair, two, of_quality) for two in order.turned]

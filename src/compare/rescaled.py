@@ -25,15 +25,15 @@ from ..measure.work import Work
 
 Kind = Literal["answering", "embedding", "training_adapter", "training_all"]
 
-SIZE_SD = 0.25
-"""Standard deviation of the logarithm of what scaling by parameters is off by, for each time that a
-model is e times as large."""
+SIZE_SD, SIZE_RUN_SD = 0.25, 0.1
+"""Standard deviations of the logarithm of what scaling by parameters is off by, all runs alike and
+each by itself, for each time that a model is e times as large."""
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class Rescaled(NamedTuple):
     """Seconds and joules as they would be, with 80 % ranges; joules None where nothing tells them.
-    `spread` is the standard deviation of the logarithm of both."""
+    `spread` is the standard deviation of the logarithm of both that is its own, not all runs'."""
 
     seconds: Expected
     joules: Expected | None
@@ -79,10 +79,10 @@ class Scale:
         if work is not None and work.flops == 0 and not work.bytes_moved:
             return as_it_was(was)  # the processor's own work, not a model's
         size, onto = self._size(kind), self.onto
-        off = SIZE_SD * abs(math.log(size))
+        common, off = (sd * abs(math.log(size)) for sd in (SIZE_SD, SIZE_RUN_SD))
         if onto is None:
             joules = None if was.energy_j is None else was.energy_j * size
-            return _ranged(was.duration_s * size, joules, off)
+            return _ranged(was.duration_s * size, joules, off, common)
         there = onto.rates_of(kind)
         if there is None:
             raise CannotRun(f"the calibration has no rates of {kind.replace('_', ' ')}")
@@ -94,7 +94,7 @@ class Scale:
             if was.energy_j is not None and here is not None and here.watts and was.duration_s:
                 watts = was.energy_j / was.duration_s
                 joules = seconds * watts * there.watts / here.watts
-        return _ranged(seconds, joules, math.hypot(off, own))
+        return _ranged(seconds, joules, math.hypot(off, own), common)
 
     def _seconds(
         self, was_s: float, work: Work | None, kind: Kind, there: Rates, here: Rates | None
@@ -136,6 +136,7 @@ def as_it_was(bill: Bill) -> Rescaled:
     return Rescaled(Expected.exactly(bill.duration_s), joules, 0.0)
 
 
-def _ranged(seconds: float, joules: float | None, spread: float) -> Rescaled:
-    found = None if joules is None else Expected.exactly(joules).widened(spread, Z80)
-    return Rescaled(Expected.exactly(seconds).widened(spread, Z80), found, spread)
+def _ranged(seconds: float, joules: float | None, spread: float, common: float) -> Rescaled:
+    whole = math.hypot(spread, common)
+    found = None if joules is None else Expected.exactly(joules).widened(whole, Z80)
+    return Rescaled(Expected.exactly(seconds).widened(whole, Z80), found, spread)

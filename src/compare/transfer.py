@@ -8,6 +8,7 @@ Operations beside the model (finding words, reading an index) take what they too
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..measure.record import Baseline, Bill, Energy, Phase, Record, StageRecord
 from ..measure.serving import Realtime, batch_of
 from .base_models import counted, facts_of
 from .comparability import hardware, hardware_of
-from .rescaled import Kind, Rescaled, Scale
+from .rescaled import SIZE_SD, Kind, Rescaled, Scale
 
 ALL_WEIGHTS = ("full_fine_tuning", "from_scratch")
 OTHER_SIZE = ("from_scratch", "prune")
@@ -144,6 +145,7 @@ def carried(record: Record, scale: Scale, parameters: float | None) -> Record:
                 anchored=scale.onto is None or scale.source is not None,
                 measured=_measured(record),
                 figures=_figures(record, answer, prepare, alone),
+                common=SIZE_SD * abs(math.log(scale.size)),
                 spreads=spreads,
             ),
         }

@@ -15,8 +15,8 @@ Three things make a figure other than it is, and each is drawn as far as a Recor
   Record has all that a figure is from.)
 - **the seed**, where there are several: they are drawn again.
 
-Figures that were projected (`transfer.py`) are drawn wider, by what a projection may be off, each
-run by itself.
+Figures that were projected (`transfer.py`) are drawn wider, by what a projection may be off: once
+for what all runs share, and for each by itself.
 
 Not in any draw: what all runs of a machine have in common, such as a model of power that is wrong
 by half, and a machine that was busy with other things. The first hardly changes which run takes
@@ -63,7 +63,8 @@ def answer_draws(records: Sequence[Record], serving: Serving) -> Draws | None:
         if joules is None:
             return None
         unsure = _unsure(record, "answer" if serving == "batch" else serving)
-        return joules * _noise(_once(record, serving), unsure) * _questions(record, serving)
+        noise = _noise(_once(record, serving), unsure) * _projection(record)
+        return joules * noise * _questions(record, serving)
 
     return _over_seeds(records, one)
 
@@ -128,7 +129,7 @@ def _bill(
             rest -= own
     if abs(rest) > 1e-6 * abs(joules):  # a record that does not list its stages
         drawn += rest * _noise(_once(record, what))
-    return drawn
+    return drawn * _projection(record)
 
 
 def _over_seeds(records: Sequence[Record], of: Callable[[Record], Draws | None]) -> Draws | None:
@@ -163,6 +164,18 @@ def _unsure(record: Record, what: str) -> float:
     """How unsure a projection made the joules of a phase, or of a stage by its key: the standard
     deviation of their logarithm; 0 for what was measured."""
     return record.projected.spreads.get(what, 0.0) if record.projected else 0.0
+
+
+def _projection(record: Record) -> Draws | float:
+    """Factors by which all that was projected to the same place may be off alike, (DRAWS,): they
+    cancel between two runs of it. 1 for what was measured."""
+    import numpy as np
+
+    found = record.projected
+    if found is None or not found.common:
+        return 1.0
+    drawn: Draws = _generator(f"{found.machine} {found.parameters}").standard_normal(DRAWS)
+    return np.exp(found.common * drawn)
 
 
 @lru_cache(maxsize=512)

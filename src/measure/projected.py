@@ -18,8 +18,9 @@ class Projected(Value):
     the machine that measured, figures follow from counted work alone. `measured` and `figures` hold
     what was measured and what it comes to, with its 80 % range, by the same names: "answer_j" and
     "answer_s" of an answer when all are given at once, "realtime_j" and "realtime_s" of one given
-    alone, "prepare_j" and "prepare_s". `spreads` are standard deviations of the logarithm of
-    joules, by phase or by the key of a stage.
+    alone, "prepare_j" and "prepare_s". Ranges are of standard deviations of the logarithm: `common`
+    is what all that was projected to the same place is off by alike, `spreads` what each is off by
+    itself, by phase or by the key of a stage.
     """
 
     machine: str = ""
@@ -30,4 +31,5 @@ class Projected(Value):
     anchored: bool = True
     measured: dict[str, float] = {}
     figures: dict[str, Expected] = {}
+    common: float = 0.0
     spreads: dict[str, float] = {}
