@@ -1,15 +1,16 @@
 """Do decisions transfer? Which runs keep their order at another size of model and in another batch,
 and how far a projection is from what is then measured.
 
-    python benchmarks/transfer.py [--runs FOLDER] [--seconds 10] [limit.questions=40]
+    python benchmarks/transfer.py [--runs FOLDER] [--seconds 10] [--processor] [limit.questions=40]
 
 Runs zero-shot, few-shot, rag and lora with the packaged model and with some of its layers dropped,
 each with all questions at once and one at a time, in one session. Prints which pairs of runs turn
 in joules an answer, and three projections beside what was measured: from the whole model to the
 small one by the number of parameters, and both from counted work alone by a calibration of this
-machine, as if they had been measured elsewhere. Other hardware is not in it: that takes two machines, and
-`wattune compare HERE THERE --by hardware`. Give a fresh WATTUNE_CACHE with the models in it, and an
-otherwise idle machine.
+machine, as if they had been measured elsewhere. Other hardware is not in it: that takes two
+machines, and `wattune compare HERE THERE --by hardware`. Give a fresh WATTUNE_CACHE with the models
+in it, and an otherwise idle machine. Where others use it and joules are modelled by the machine's
+load and time, `--processor` counts processor seconds of this process in place of joules.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 from wattune.compare.layout import Table
 from wattune.compare.order import order
@@ -28,7 +31,7 @@ from wattune.compare.render import show_tables
 from wattune.compare.transfer import project
 from wattune.measure.calibration import Calibration
 from wattune.measure.predicted import Expected
-from wattune.measure.record import Record, StageRecord
+from wattune.measure.record import Record
 from wattune.models.facts import facts_here
 from wattune.planning import calibrate
 from wattune.recipe_file import load_recipe
@@ -37,15 +40,15 @@ from wattune.stages import StageStore
 from wattune.system import StageRef
 
 SMALL = "-small"
-FIGURES = ("answer_j", "realtime_j", "lora_j")
-NAMES = {"answer_j": "J an answer, all at once", "realtime_j": "J an answer, one at a time",
-         "lora_j": "J of training"}  # fmt: skip
+WAYS = {"answer": "all at once", "realtime": "one at a time"}
+"""The two ways of answering, by the names of their phases."""
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description="Do decisions transfer?")
     options.add_argument("--runs", type=Path, help="where the records are kept")
     options.add_argument("--seconds", type=float, default=10.0, help="how long to calibrate")
+    options.add_argument("--processor", action="store_true", help="processor seconds, not joules")
     options.add_argument("overrides", nargs="*", help="limit.questions=24")
     asked = options.parse_args()
     recipe = load_recipe(str(Path(__file__).with_suffix(".yaml")), asked.overrides)
@@ -54,39 +57,80 @@ def main() -> None:
     calibration = calibrate(model, seconds=asked.seconds)
     with tempfile.TemporaryDirectory() as scratch:
         records = run_recipe(recipe, asked.runs or Path(scratch), say=say)
-    done = [record for record in records if record.status == "done"]
     for record in records:
         if record.status != "done":
             say(f"{record.name}: {record.reason}")
-    report(done, calibration, facts_here(model).parameters or 0)
+    measure = Measure("s" if asked.processor else "J")
+    done = [record for record in records if record.status == "done"]
+    report(done, calibration, facts_here(model).parameters or 0, measure)
 
 
-def report(records: Sequence[Record], calibration: Calibration, parameters: int) -> None:
+@dataclass(frozen=True)
+class Measure:
+    """What an answer takes: in joules, or in processor seconds of this process."""
+
+    unit: Literal["J", "s"]
+
+    def of(self, record: Record, phase: str) -> float:
+        """One answer of a phase."""
+        found = record.phases[phase]
+        count = record.answers if phase == "answer" else asked_alone(record)
+        took = found.energy_j if self.unit == "J" else found.utilisation.cpu_s
+        assert took is not None
+        return took / count
+
+    def projected(self, record: Record, moved: Record, phase: str) -> Expected:
+        """What scaling a phase comes to: of what was measured, in this unit."""
+        assert moved.projected is not None
+        said, was = moved.projected.figures, moved.projected.measured
+        name = f"{phase}_{self.unit.lower()}"
+        return said[name].times(self.of(record, phase) / was[name])
+
+    def counted(self, moved: Record) -> Expected:
+        """What counted work alone comes to, all at once."""
+        assert moved.projected is not None
+        return moved.projected.figures[f"answer_{self.unit.lower()}"]
+
+
+def asked_alone(record: Record) -> int:
+    """How many questions were asked one at a time."""
+    assert record.realtime is not None
+    assert record.realtime.questions is not None
+    return record.realtime.questions
+
+
+def report(
+    records: Sequence[Record], calibration: Calibration, parameters: int, measure: Measure
+) -> None:
     """Print the figures, which pairs turn, and the projections."""
-    large = [one for one in records if not one.name.endswith(SMALL)]
-    small = {one.name.removesuffix(SMALL): one for one in records if one not in large}
-    large = [one for one in large if one.name in small]
-    least = [small[one.name] for one in large]
+    small = {r.name.removesuffix(SMALL): r for r in records if r.name.endswith(SMALL)}
+    large = [record for record in records if record.name in small]
+    least = [small[record.name] for record in large]
     size = parameters_of(least[0])
     cases = {
-        f"{size_name}, {way}": [of(one) for one in group]
-        for size_name, group in (("large", large), ("small", least))
-        for way, of in (("all at once", at_once), ("one at a time", alone))
+        f"{of_size}, {way}": [measure.of(record, phase) for record in group]
+        for of_size, group in (("large", large), ("small", least))
+        for phase, way in WAYS.items()
     }
-    names = [one.name for one in large]
-    show_tables([figures(names, cases), orders(names, cases)])
+    names = [record.name for record in large]
+    show_tables([figures(large, least, cases, measure.unit), orders(names, cases)])
     say(f"large: {parameters / 1e6:.1f} million parameters, small: {size / 1e6:.1f} million")
-    elsewhere = calibration.model_copy(
-        update={"environment": {"hardware": {"cpu": "another", "cores_logical": 1}}}
-    )
-    by_size = paired(large, project(large, parameters=size)[0], small)
+    by_size = [
+        (f"{one.name}, {way}", measure.projected(one, moved, phase),
+         measure.of(small[one.name], phase))
+        for one, moved in zip(large, project(large, parameters=size)[0], strict=True)
+        for phase, way in WAYS.items()
+    ]  # fmt: skip
     show_tables(
         [
-            off("From large to small, by the number of parameters", by_size),
-            off("From counted work alone, large", against(large, elsewhere)),
-            off("From counted work alone, small", against(least, elsewhere)),
+            off(f"{measure.unit} an answer, from large to small by the parameters", by_size),
+            *(
+                off(f"{measure.unit} an answer, {name}, from counted work alone",
+                    counted(group, calibration, measure))
+                for name, group in (("large", large), ("small", least))
+            ),
         ]
-    )
+    )  # fmt: skip
 
 
 def parameters_of(record: Record) -> int:
@@ -98,26 +142,22 @@ def parameters_of(record: Record) -> int:
     return found
 
 
-def at_once(record: Record) -> float:
-    """Joules of an answer when all are given at once."""
-    joules = record.phases["answer"].energy_j
-    assert joules is not None
-    return joules / record.answers
-
-
-def alone(record: Record) -> float:
-    """Joules of an answer given alone."""
-    found = record.realtime.energy_j_per_answer if record.realtime else None
-    assert found is not None
-    return found
-
-
-def figures(names: Sequence[str], cases: dict[str, list[float]]) -> Table:
-    """Joules of an answer of each run in each case."""
-    rows = tuple((name, *(f"{each[n]:.3g}" for each in cases.values())) for n, name in
-                 enumerate(names))  # fmt: skip
+def figures(
+    large: Sequence[Record], small: Sequence[Record], cases: dict[str, list[float]], unit: str
+) -> Table:
+    """What an answer of each run takes in each case, and how many tokens it has."""
+    rows = tuple(
+        (one.name, *(f"{each[n]:.3g}" for each in cases.values()), tokens(one), tokens(other))
+        for n, (one, other) in enumerate(zip(large, small, strict=True))
+    )
     heads = [case.replace(", ", "\n") for case in cases]
-    return Table("Measured: J an answer", ("run", *heads), rows)
+    return Table(f"Measured: {unit} an answer", ("run", *heads, "tokens out\nlarge", "small"), rows)
+
+
+def tokens(record: Record) -> str:
+    """Tokens of an answer."""
+    written = record.work["answer"].tokens_out
+    return "–" if written is None else f"{written / record.answers:.1f}"
 
 
 def orders(names: Sequence[str], cases: dict[str, list[float]]) -> Table:
@@ -133,65 +173,39 @@ def orders(names: Sequence[str], cases: dict[str, list[float]]) -> Table:
             held = f"{found.pairs - len(found.turned)} of {found.pairs}"
             rows.append((f"{same.pop()}: {changed}", held, tau, turned or "none"))
     return Table(
-        "Where the order by J an answer holds", ("from, to", "pairs that hold", "tau", "turned"),
+        "Where the order of runs holds", ("from, to", "pairs that hold", "tau", "turned"),
         tuple(rows), words=True,
     )  # fmt: skip
 
 
-Outcome = tuple[str, str, Expected, float]
-"""Run, figure, what was projected, what was measured."""
+Outcome = tuple[str, Expected, float]
+"""Which answer, what was projected, what was measured."""
 
 
-def paired(
-    large: Sequence[Record], projected: Sequence[Record], small: dict[str, Record]
-) -> list[Outcome]:
-    """What was projected of the large runs beside the small ones."""
-    found: list[Outcome] = []
-    for one, moved in zip(large, projected, strict=True):
-        assert moved.projected is not None
-        measured = small[one.name]
-        said = dict(moved.projected.figures)
-        came = {"answer_j": at_once(measured), "realtime_j": alone(measured)}
-        made = trained(measured)
-        if made is not None and made.attributed.energy_j is not None:
-            # Beside the training, only the prompt is prepared, which is next to nothing.
-            said["lora_j"], came["lora_j"] = said["prepare_j"], made.attributed.energy_j
-        found += [(one.name, name, said[name], came[name]) for name in FIGURES if name in came]
-    return found
-
-
-def against(records: Sequence[Record], calibration: Calibration) -> list[Outcome]:
+def counted(records: Sequence[Record], calibration: Calibration, measure: Measure) -> list[Outcome]:
     """What counted work alone says of runs beside what was measured of the same."""
-    found: list[Outcome] = []
-    for one, moved in zip(records, project(records, onto=calibration)[0], strict=True):
-        assert moved.projected is not None
-        found.append((one.name, "answer_j", moved.projected.figures["answer_j"], at_once(one)))
-    return found
-
-
-def trained(record: Record) -> StageRecord | None:
-    """The training of a run."""
-    return next((one for one in record.stages if one.details.get("losses")), None)
+    elsewhere = calibration.model_copy(
+        update={"environment": {"hardware": {"cpu": "another", "cores_logical": 1}}}
+    )
+    moved = project(records, onto=elsewhere)[0]
+    return [
+        (one.name, measure.counted(other), measure.of(one, "answer"))
+        for one, other in zip(records, moved, strict=True)
+    ]
 
 
 def off(title: str, outcomes: Sequence[Outcome]) -> Table:
-    """Each projection beside its outcome, and by figure the median and the order."""
+    """Each projection beside its outcome; the median ratio, and how many ranges held."""
     rows = [
-        (name, NAMES[figure], f"{said.likely:.3g} [{said.low:.3g}, {said.high:.3g}]",
-         f"{came:.3g}", f"{came / said.likely:.2f}", "yes" if said.covers(came) else "no")
-        for name, figure, said, came in outcomes
+        (name, f"{said.likely:.3g} [{said.low:.3g}, {said.high:.3g}]", f"{came:.3g}",
+         f"{came / said.likely:.2f}", "yes" if said.covers(came) else "no")
+        for name, said, came in outcomes
     ]  # fmt: skip
-    for figure in FIGURES:
-        these = [(said, came) for _, of, said, came in outcomes if of == figure]
-        if len(these) > 1:
-            ratio = statistics.median(came / said.likely for said, came in these)
-            held = order([said.likely for said, _ in these], [came for _, came in these])
-            tau = "" if held.tau is None else f", tau {held.tau:.2f}"
-            rows.append(
-                ("median", NAMES[figure], "", "", f"{ratio:.2f}",
-                 f"order: {len(held.turned)} of {held.pairs} turn{tau}")
-            )  # fmt: skip
-    heads = ("run", "figure", "projected, 80 % range", "measured", "measured /\nprojected", "held")
+    ratios = [came / said.likely for _, said, came in outcomes]
+    held = sum(said.covers(came) for _, said, came in outcomes)
+    median = f"{statistics.median(ratios):.2f}"
+    rows.append(("median", "", "", median, f"{held} of {len(rows)}"))
+    heads = ("answer", "projected, 80 % range", "measured", "measured /\nprojected", "in range")
     return Table(title, heads, tuple(rows))
 
 

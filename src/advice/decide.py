@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..compare.comparability import COST, QUALITY, Group, hardware
-from ..compare.figures import JOULES_PER_WH, energy_provenance, quality_columns
+from ..compare.figures import energy_provenance, quality_columns
 from ..compare.lifecycle import LifeCycle, life_cycles
 from ..compare.seeds import Row
 from ..compare.table import Comparison, compare
 from ..compare.transfer_table import projection_notes
 from ..errors import InputError, did_you_mean
+from ..measure.carbon import J_PER_WH
 from ..measure.record import Record
 from .choice import Offer, choose, offer_of
 from .gaps import Scene, gaps_of
@@ -183,9 +184,9 @@ def _candidate(offer: Offer, scene: Scene, second: Offer | None) -> Candidate:
         standing=standing,
         why=why_not(offer, standing, scene),
         quality=offer.quality,
-        total_wh=amount_of(cycle.total_j, 1 / JOULES_PER_WH),
+        total_wh=amount_of(cycle.total_j, 1 / J_PER_WH),
         parts_wh={
-            name: None if joules is None else joules / JOULES_PER_WH
+            name: None if joules is None else joules / J_PER_WH
             for name, joules in cycle.parts_j.items()
         },
         total_g=offer.grams,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..compare.figures import JOULES_PER_WH, quality_columns
+from ..compare.figures import quality_columns
+from ..measure.carbon import J_PER_WH
 from ..measure.quality import better
 from .choice import Offer, beaten_by
 from .constraints import reaches
@@ -114,13 +115,13 @@ def _costs(scene: Scene, taken: Offer) -> str:
     cycle, usage = taken.cycle, scene.needs.usage
     assert cycle.total_j is not None
     total = cycle.total_j
-    within = energy_within(*(j / JOULES_PER_WH for j in (total.value, total.low, total.high)))
+    within = energy_within(*(j / J_PER_WH for j in (total.value, total.low, total.high)))
     words = {
         "prepare": "to prepare", "refreshes": f"to update {often(usage.refreshes_per_year)}",
         "answers": "to answer", "idle": "waiting",
     }  # fmt: skip
     parts = [
-        f"{energy(joules / JOULES_PER_WH)} {words.get(part, part)}"
+        f"{energy(joules / J_PER_WH)} {words.get(part, part)}"
         for part, joules in cycle.parts_j.items()
         if joules
     ]

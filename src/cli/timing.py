@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..greenest import Outlook, When
     from ..recipe import Recipe
 
-J_PER_WH = 3600.0
-
 
 class WhenFormat(enum.StrEnum):
     """How a choice of start and place is printed."""
@@ -68,6 +66,7 @@ def when(
 
     from ..durations import seconds_of
     from ..greenest import expected, greenest, places_of
+    from ..measure.carbon import J_PER_WH
     from ..recipe_file import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
@@ -166,6 +165,7 @@ def _row(found: When, outlook: Outlook, *, best: bool) -> tuple[str, ...]:
 def _grounds(found: When) -> list[str]:
     """What the choice rests on."""
     from ..greenest import clock
+    from ..measure.carbon import J_PER_WH
 
     work = found.expected
     energy = "" if work.energy_j is None else f" and {work.energy_j / J_PER_WH:.3g} Wh"
@@ -260,15 +260,11 @@ def forecast(
 
 
 def _text(year: Year, format: YearFormat) -> str:
-    import csv
-    import io
     import json
+
+    from ..files import csv_text
 
     rows = year.plain()
     if format is YearFormat.json:
         return json.dumps(rows, indent=2) + "\n"
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return csv_text(rows[0], rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +9,7 @@ from itertools import combinations
 from string import ascii_uppercase
 from typing import Any
 
+from ..files import csv_text
 from ..measure.paired import Difference, paired_differences
 from ..measure.record import Record
 from .comparability import device, hardware
@@ -145,12 +144,8 @@ class ByHardware:
 
     def to_csv(self) -> str:
         """One line a run and machine; empty where it is unknown."""
-        out = io.StringIO()
         rows = self.plain()["runs"]
-        writer = csv.DictWriter(out, list(rows[0]) if rows else ["run"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return out.getvalue()
+        return csv_text(rows[0] if rows else ["run"], rows)
 
     def plain(self) -> dict[str, Any]:
         """As JSON: each run on each machine, how each two machines order them, and the notes."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from ..measure.carbon import J_PER_WH
 from ..measure.predicted import Expected
 from ..measure.record import Record
 from .base_models import counted
-from .figures import JOULES_PER_WH
 from .forgetting import Parts
 from .seeds import Row
 
@@ -16,7 +16,7 @@ FIGURES = (
     ("answer_j", "J an answer", 1.0),
     ("answer_s", "s an answer", 1.0),
     ("realtime_j", "J one at a time", 1.0),
-    ("prepare_j", "prepare Wh", JOULES_PER_WH),
+    ("prepare_j", "prepare Wh", J_PER_WH),
 )
 """What is shown: the name in `Projected`, the heading, and what to divide by."""
 

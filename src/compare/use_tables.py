@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..durations import DAY_S, YEAR_DAYS
+from ..measure.carbon import J_PER_WH
 from .break_even import BreakEven, break_evens
 from .comparability import Group
-from .figures import JOULES_PER_WH, quality_columns, signed, starred
+from .figures import quality_columns, signed, starred
 from .kinds import energy_by_kind
 from .layout import Table
 from .lifecycle import PARTS, Estimate, LifeCycle, life_cycles
@@ -231,8 +232,8 @@ def _when(pair: BreakEven, usage: Usage) -> str:
 
 def unit_of(cycles: Sequence[LifeCycle]) -> tuple[str, float]:
     """The unit of a table's energies, and its joules."""
-    most = max((c.total_j.value for c in cycles if c.total_j), default=0.0) / JOULES_PER_WH
-    return ("kWh", 1000 * JOULES_PER_WH) if most >= KWH_FROM_WH else ("Wh", JOULES_PER_WH)
+    most = max((c.total_j.value for c in cycles if c.total_j), default=0.0) / J_PER_WH
+    return ("kWh", 1000 * J_PER_WH) if most >= KWH_FROM_WH else ("Wh", J_PER_WH)
 
 
 def _part(value: float | None, joules: float) -> str:

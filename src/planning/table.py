@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..compare.layout import Table
+from ..measure.carbon import J_PER_WH
 from ..measure.predicted import Expected
 from .plan import Plan, PlannedRun
 
-J_PER_WH = 3600.0
 UNKNOWN = "–"
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from ..advice.verdict import Amount
 from ..advice.wording import energy, number, span
-from ..compare.figures import JOULES_PER_WH, interval, quality_columns
+from ..compare.figures import interval, quality_columns
 from ..compare.frontier import Front, TradeOff
 from ..compare.layout import Table
 from ..compare.lifecycle import costs_of
 from ..compare.usage import Usage
+from ..measure.carbon import J_PER_WH
 from .chart import Chart, altair, by_run, finished, powers_of_ten, scale_of, values
 from .colours import Colours
 from .volumes import Stop, shown_of
@@ -92,7 +93,7 @@ def _point(point: TradeOff, front: Front, usage: Usage) -> dict[str, Any]:
     if front.cost == "Wh per 1,000 answers":
         taken = costs_of(point.row, usage.model_copy(update={"serving": "batch"})).answer_j
         if taken is not None:
-            low, high = (1000 * joules / JOULES_PER_WH for joules in (taken.low, taken.high))
+            low, high = (1000 * joules / J_PER_WH for joules in (taken.low, taken.high))
     return {
         "run": point.row.label,
         "wh": wh,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import TaskError, did_you_mean
-from ..files import write_text
+from ..files import csv_text, unquoted, write_text
 from ..measure.record import Bill
 from ..values import Value, digest
 from .drafts import BAR, Draft, draft_id, reasons
@@ -24,9 +22,6 @@ COLUMNS = ("keep", "question", "answer", "evidence", "passage", "kind", "id", "f
 NEEDED = COLUMNS[:4]
 KEEP = {"yes": True, "y": True, "true": True, "no": False, "n": False, "false": False}
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-_RUN = ("=", "+", "-", "@")
-"""What a spreadsheet takes for the beginning of a formula."""
-_QUOTE = "'"
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -105,16 +100,14 @@ def write_drafts(path: Path, drafts: Sequence[Draft]) -> None:
     It opens with a byte order mark, or spreadsheets would misread accents. No cell begins as a
     formula does: such text has an apostrophe before it, which `read_drafts` takes away.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    rows = []
     for one in drafts:
         cells = (
             "yes", one.question, BAR.join(one.answers), one.evidence, one.passage, one.kind, one.id,
             one.family,
         )  # fmt: skip
-        table.writerow([_harmless(" ".join(cell.split())) for cell in cells])
-    write_text(path, _BYTE_ORDER_MARK + text.getvalue())
+        rows.append(dict(zip(COLUMNS, (" ".join(cell.split()) for cell in cells), strict=True)))
+    write_text(path, _BYTE_ORDER_MARK + csv_text(COLUMNS, rows))
 
 
 def read_drafts(path: Path, reader: ExampleReader) -> Review:
@@ -130,7 +123,7 @@ def read_drafts(path: Path, reader: ExampleReader) -> Review:
         for name in NEEDED:
             if name not in cells:
                 raise TaskError(f'{path}: no column "{name}"{did_you_mean(name, cells)}')
-        row = {name: _unquoted(cell.strip()) for name, cell in cells.items()}
+        row = {name: unquoted(cell.strip()) for name, cell in cells.items()}
         keep = KEEP.get(row["keep"].lower())
         if keep is None:
             reader.faults.add(f'{place}: keep is "{row["keep"]}"; yes or no is expected')
@@ -211,14 +204,3 @@ def _fields(row: Mapping[str, str]) -> dict[str, object]:
     fields["answers"] = [text for text in row["answer"].split(BAR) if text.strip()]
     fields["evidence"] = [row["evidence"]] if row["evidence"] else None
     return fields
-
-
-def _harmless(cell: str) -> str:
-    """The cell, quoted where a spreadsheet would run it; also where it is quoted already, so that
-    `_unquoted` gives back each text as it was."""
-    return f"{_QUOTE}{cell}" if cell.lstrip(_QUOTE).startswith(_RUN) else cell
-
-
-def _unquoted(cell: str) -> str:
-    quoted = cell.startswith(_QUOTE) and cell.lstrip(_QUOTE).startswith(_RUN)
-    return cell[1:] if quoted else cell

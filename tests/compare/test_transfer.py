@@ -183,7 +183,7 @@ def test_another_size_scales_all_but_embedding() -> None:
     assert made.realtime.energy_j_per_answer == pytest.approx(200)
     assert made.projected is not None
     said = made.projected.figures["answer_j"]
-    sd = math.hypot(SIZE_SD, SIZE_RUN_SD) * math.log(10)
+    sd = math.hypot(SIZE_SD * math.log(10), SIZE_RUN_SD)
     assert said.high == pytest.approx(40 * math.exp(Z80 * sd))
     assert made.quality == was.quality
     assert "10.0 million parameters" in made.system["model"]["name"]
@@ -319,7 +319,7 @@ def test_intervals_are_as_wide_as_the_projection_and_what_is_common_cancels() ->
     import numpy as np
 
     one_by_one = [np.log(np.array(cost.draws)) for cost in costs]
-    own = math.sqrt(2) * math.hypot(0.05, SIZE_RUN_SD * math.log(10))
+    own = math.sqrt(2) * math.hypot(0.05, SIZE_RUN_SD)
     assert (one_by_one[0] - one_by_one[1]).std() == pytest.approx(own, rel=0.15)
 
 

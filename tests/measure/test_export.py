@@ -23,6 +23,7 @@ from wattune.measure.export import (
     write_schema,
 )
 from wattune.measure.predicted import Expected, Predicted, PredictedPhase
+from wattune.measure.projected import Projected
 from wattune.measure.record import (
     Baseline,
     Bill,
@@ -119,6 +120,13 @@ FULL = Record(
         flops_answer=Expected.exactly(1e12),
         peak_memory_bytes=ABOUT_2,
     ),
+    projected=Projected(
+        machine="a server",
+        parameters=7e9,
+        measured={"answer_j": 1.0},
+        figures={"answer_j": ABOUT_2},
+        spreads={"answer": 0.5},
+    ),
     carbon=Carbon(
         place="FRA", intensity_g_per_kwh=56.0, source="a table", year=2023, pue=1.5, pue_source="x"
     ),
@@ -168,6 +176,7 @@ def test_units_stand_in_the_columns() -> None:
         "refresh_stale_token_f1_high": 0.2,
         "predicted_answer_duration_s_low": 1.0,
         "predicted_flops_answer_likely": 1e12,
+        "projected_figures_answer_j_high": 4.0,
         "outcomes_correct": 2,
         "token_f1": 0.5,
         "token_f1_low": 0.4,
