@@ -125,8 +125,12 @@ def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 def harmless(cell: Any) -> Any:
     """The cell; text that a spreadsheet would run has an apostrophe before it. So has such text
-    that begins with apostrophes: `unquoted` gives back each text as it was."""
-    return f"{_QUOTE}{cell}" if isinstance(cell, str) and _is_run(cell) else cell
+    that begins with apostrophes: `unquoted` gives back each text as it was, but for its ends of
+    lines, which are LF (a CR would end the row, for csv does not quote it)."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")
+    return f"{_QUOTE}{text}" if _is_run(text) else text
 
 
 def unquoted(cell: str) -> str:

@@ -10,6 +10,7 @@ from ..compare.figures import answer_wh_per_1000, quality_columns
 from ..compare.lifecycle import LifeCycle
 from ..compare.seeds import Row
 from ..compare.serving import FEW_REALTIME, realtime_wh_per_1000
+from ..compare.wording import number
 from ..measure.licences import is_open
 from ..measure.quality import better
 from ..measure.record import Record
@@ -17,7 +18,7 @@ from ..measure.score import Score
 from ..models.catalogue import CATALOGUE
 from .needs import Needs
 from .verdict import Check, Constraint, State
-from .wording import number, scored
+from .wording import scored
 
 NO_MODEL = "none: no language model"
 

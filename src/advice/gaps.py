@@ -9,6 +9,7 @@ from ..compare.comparability import contention
 from ..compare.figures import FEW_QUESTIONS, energy_provenance, quality_columns
 from ..compare.training import trainings
 from ..compare.transfer_table import projected_onto
+from ..compare.wording import listed, number
 from ..measure.record import Record
 from ..measure.statistics import questions_needed
 from ..models.catalogue import CATALOGUE
@@ -16,7 +17,7 @@ from .choice import Choice, Offer
 from .constraints import model_of, reaches
 from .needs import Needs
 from .verdict import Gap
-from .wording import counted, listed, number, who
+from .wording import counted, who
 
 SMALL_PARAMETERS = 1_000_000_000
 """Below a billion, a model is easily led astray by passages (docs/method.md)."""

@@ -7,13 +7,14 @@ import math
 from ..compare.break_even import BreakEven, break_even
 from ..compare.figures import quality_columns
 from ..compare.lifecycle import Estimate
+from ..compare.wording import number, span
 from ..measure.carbon import J_PER_WH
 from ..measure.paired import Difference, paired_differences
 from ..measure.quality import better
 from .choice import Offer
 from .needs import Needs
 from .verdict import Amount, Price
-from .wording import POINT, energy, number, span
+from .wording import POINT, energy
 
 PER_1000 = 1000 / J_PER_WH
 """From the joules of an answer to the Wh of 1,000."""

@@ -5,25 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..compare.figures import quality_columns
+from ..compare.wording import listed, number, span
 from ..measure.carbon import J_PER_WH
 from ..measure.quality import better
 from .choice import Offer, beaten_by
 from .constraints import reaches
 from .gaps import Scene
 from .verdict import Check, Constraint, Standing
-from .wording import (
-    at_least,
-    counted,
-    energy,
-    energy_within,
-    grams,
-    listed,
-    number,
-    often,
-    scored,
-    span,
-    who,
-)
+from .wording import at_least, counted, energy, energy_within, grams, often, scored, who
 
 SAME = 0.005
 """Two costs that differ by less are said to be the same."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +27,7 @@ from .needs_options import (
 from .usage_options import (
     YEAR,
     AnswersPerDay,
+    Boundary,
     CachedShare,
     Horizon,
     IdleHours,
@@ -40,15 +40,6 @@ from .usage_options import (
 
 START_ANSWERS = 10_000.0
 """Answers in all where the page's slider begins if nobody said how many: nothing rests on it."""
-
-
-class Boundary(enum.StrEnum):
-    """Whose machine it was, which decides the scope of its emissions."""
-
-    owned = "owned"
-    leased = "leased"
-    cloud = "cloud"
-    managed = "managed"
 
 
 def report(

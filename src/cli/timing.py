@@ -10,7 +10,7 @@ import typer
 
 from ..errors import InputError
 from .running import Overrides, Quick, RunsFolder
-from .usage_options import CachedShare, IdleHours, Refresh, RefreshAt, ServedAs, usage_of
+from .usage_options import Boundary, CachedShare, IdleHours, Refresh, RefreshAt, ServedAs, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,7 +193,7 @@ def forecast(
         str | None, typer.Option(help="Country or region; default: as the records say.")
     ] = None,
     boundary: Annotated[
-        str | None, typer.Option(help="owned, leased, cloud or managed; default: as recorded.")
+        Boundary | None, typer.Option(help="Whose machine it is; default: as recorded.")
     ] = None,
     run: Annotated[str | None, typer.Option(help="Only the run of this name.")] = None,
     refresh_costs: RefreshAt = None,
@@ -241,7 +241,7 @@ def forecast(
         months=months,
         growth_per_month=growth_of(growth),
         place=place,
-        boundary=boundary,
+        boundary=boundary.value if boundary else None,
     )
     if output is not None:
         if output.suffix in KINDS:

@@ -27,6 +27,15 @@ class RefreshCosts(enum.StrEnum):
     prepare = "prepare"
 
 
+class Boundary(enum.StrEnum):
+    """Whose machine it was, which decides the scope of its emissions."""
+
+    owned = "owned"
+    leased = "leased"
+    cloud = "cloud"
+    managed = "managed"
+
+
 YEAR = "1y"
 """How long a System is used, where nobody says."""
 

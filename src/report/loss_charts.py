@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..advice.wording import number
 from ..compare.curves import Curve, curves_of
 from ..compare.layout import Table
 from ..compare.seeds import Row
 from ..compare.training import trainings
+from ..compare.wording import number
 from ..measure.carbon import J_PER_WH
 from .chart import Chart, altair, by_run, finished, values
 from .colours import Colours

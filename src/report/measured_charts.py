@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from ..advice.wording import number
 from ..compare.figures import busy_baseline, interval, quality_columns
 from ..compare.layout import Table
 from ..compare.seeds import Row
+from ..compare.wording import number
 from ..measure.carbon import J_PER_WH
 from ..measure.record import Record, Score
 from .chart import Chart, altair, by_run, finished, values

@@ -11,9 +11,10 @@ from math import isclose
 
 from ..advice import Advice, Needs, advise
 from ..advice.verdict import Amount, Decision
-from ..advice.wording import energy, listed, number, span
+from ..advice.wording import energy
 from ..compare.table import Comparison
 from ..compare.usage import Usage
+from ..compare.wording import listed, number, span
 
 PER_DECADE = (1.0, 2.0, 5.0)
 LEAST, MOST = 10.0, 1e6

@@ -18,7 +18,7 @@ from wattune.cli.timing import forecast, when
 from wattune.errors import InputError
 from wattune.measure.predicted import Expected as ExpectedRange
 from wattune.measure.record import Bill, Carbon, Energy, Phase, Record, Score
-from wattune.measure.store import write_record
+from wattune.measure.store import load_records, write_record
 
 Verb = Callable[..., Result]
 
@@ -148,6 +148,10 @@ def test_forecast_prints_and_writes_a_year(verb: Verb, runs: Path, tmp_path: Pat
     lines = list(csv.DictReader(io.StringIO((tmp_path / "year.csv").read_text(encoding="utf-8"))))
     assert len(lines) == 24
     assert float(lines[0]["training_wh"]) == 2.0
+    odd = load_records(runs)[0].model_copy(update={"name": "=1+1", "key": "odd"})
+    write_record(runs, odd, [])
+    rows = list(csv.DictReader(io.StringIO(verb(*asked, "--format", "csv").stdout)))
+    assert "'=1+1" in {row["run"] for row in rows}
     pytest.importorskip("matplotlib")
     assert verb(*asked, "-o", "year.svg").exit_code == 0
     assert "training" in (tmp_path / "year.svg").read_text(encoding="utf-8")
@@ -161,7 +165,6 @@ def test_forecast_prints_and_writes_a_year(verb: Verb, runs: Path, tmp_path: Pat
         (("--refresh", "wekly"), 'did you mean "weekly"'),
         (("--cached-share", "2"), "a number from 0 to 1"),
         (("--growth", "5"), "5%/month or 30%/year"),
-        (("--boundary", "mine"), '"boundary"'),
     ],
 )
 def test_forecast_says_what_would_be_right(
@@ -170,3 +173,11 @@ def test_forecast_says_what_would_be_right(
     ran = verb("forecast", runs, "--answers-per-day", "10", *wrong)
     assert isinstance(ran.exception, InputError)
     assert sentence in str(ran.exception)
+
+
+def test_forecast_knows_whose_machine_it_may_be(verb: Verb, runs: Path) -> None:
+    asked = ("forecast", runs, "--answers-per-day", "10", "--boundary")
+    assert verb(*asked, "cloud").exit_code == 0
+    wrong = verb(*asked, "mine")
+    assert wrong.exit_code == 2
+    assert "'owned', 'leased', 'cloud', 'managed'" in wrong.output

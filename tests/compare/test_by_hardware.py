@@ -155,6 +155,12 @@ def test_of_several_seeds_those_that_both_have() -> None:
     assert here["answer_j"] == pytest.approx((4.0 + 6.0) / 2)
 
 
+def test_no_name_is_run_by_a_spreadsheet() -> None:
+    found = by_hardware(record("=1+1"), record("=1+1", "server"))
+    names = {row["run"] for row in csv.DictReader(io.StringIO(found.to_csv()))}
+    assert names == {"'=1+1"}
+
+
 def test_failed_meters_leave_the_order_unknown_and_cells_empty() -> None:
     found = by_hardware(
         record("rag"), record("lora"), record("rag", "server", None), record("lora", "server"),
