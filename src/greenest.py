@@ -41,7 +41,8 @@ class Expected:
 @dataclass(frozen=True)
 class Outlook:
     """One place: a run that starts at once, and the one that emits the least, None where the
-    forecast does not hold the whole of it; without any forecast `reason` says why."""
+    forecast does not hold the whole of it; without any forecast `reason` says why. `until` is the
+    last start that the forecast tells of, where that is before the latest that was asked for."""
 
     place: str
     now: Window | None = None
@@ -49,6 +50,7 @@ class Outlook:
     source: str = ""
     kind: str = "average"
     reason: str = ""
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class When:
                     "place": each.place,
                     "now": self._plain(each.now),
                     "best": self._plain(each.best),
+                    "known_until": each.until and each.until.isoformat(timespec="seconds"),
                     "kind": each.kind,
                     "source": each.source,
                     "reason": each.reason,
@@ -174,12 +177,14 @@ def _outlook(
         forecast = forecaster.forecast(now, latest + duration)
     except IntensityUnavailable as error:
         return Outlook(place, reason=f"{grid.provider}: {error}")
+    until = forecast.intervals[-1].end - duration
     return Outlook(
         place,
         forecast.mean(now, duration),
         forecast.least(now, latest, duration),
         forecast.source,
         forecast.kind,
+        until=until if until < latest else None,
     )
 
 

@@ -226,10 +226,9 @@ def _differences(groups: Sequence[Group]) -> list[str]:
         return [""] * len(groups)
     first = [group.rows[0].records[0] for group in groups]
     tasks = [str(record.task.get("name", "unnamed")) for record in first]
-    told: dict[str, list[str]] = {"task": tasks}
-    if len(set(tasks)) == 1:
+    told = {"task": tasks} | {name: [of(one) for one in first] for name, of in COST.items()}
+    if len(set(zip(*told.values(), strict=True))) < len(groups):  # they tell not all apart
         told |= {name: [of(record) for record in first] for name, of in QUALITY.items()}
-    told |= {name: [of(record) for record in first] for name, of in COST.items()}
     apart = {AS_SAID.get(name, name): of for name, of in told.items() if len(set(of)) > 1}
     return ["; ".join(f"{name}: {of[n]}" for name, of in apart.items()) for n in range(len(groups))]
 

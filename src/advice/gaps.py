@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..compare.comparability import contention
 from ..compare.figures import FEW_QUESTIONS, energy_provenance, quality_columns
+from ..compare.floor import reaches
 from ..compare.training import trainings
 from ..compare.transfer_table import projected_onto
 from ..compare.wording import listed, number
@@ -14,7 +15,7 @@ from ..measure.record import Record
 from ..measure.statistics import questions_needed
 from ..models.catalogue import CATALOGUE
 from .choice import Choice, Offer
-from .constraints import model_of, reaches
+from .constraints import model_of
 from .needs import Needs
 from .verdict import Gap
 from .wording import counted, who

@@ -25,6 +25,7 @@ from .needs_options import (
     WeighBy,
     needs_of,
 )
+from .options import NEEDS, USAGE, refuse
 from .transfer_options import From, On, Parameters, projected
 from .usage_options import (
     AnswersPerDay,
@@ -104,6 +105,7 @@ def advise(
     if ask or answers is not None:
         if runs:
             raise InputError(f"--ask is for who has no records; leave out {' '.join(runs)}")
+        refuse("with --ask", *USAGE, *NEEDS, "allow", "on", "parameters", "sources")
         from .asking import propose
 
         propose(answers, write_recipe, _format_of(output, format), output)
@@ -113,8 +115,7 @@ def advise(
             "give a folder of records (wattune advise runs/quickstart --answers-per-day 1000), or "
             "--ask where there are none yet"
         )
-    if write_recipe is not None:
-        raise InputError("--write-recipe goes with --ask")
+    refuse("without --ask", "write_recipe")
     if answers_per_day is None:
         raise InputError(
             "--answers-per-day is missing: what is cheap depends on how much it is used; 100 is a "

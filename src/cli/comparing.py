@@ -22,6 +22,7 @@ from .by_model import (
 )
 from .frugal import Finish, Frugal, compare_frugal
 from .needs_options import MetricName
+from .options import USAGE, refuse
 from .planning import Budgeted
 from .running import (
     AllowOverlap,
@@ -59,6 +60,10 @@ HINT = (
     "To see which one pays back: --answers-per-day 1000 adds costs over a year, break-evens, and "
     "what would change the cheapest."
 )
+
+
+BY_MODEL = ("licence", "max_parameters", "language", "on_premises", "scores")
+TRANSFER = ("on", "parameters", "sources")
 
 
 class Format(enum.StrEnum):
@@ -129,17 +134,29 @@ def compare(
     wattune compare runs/sizes --by model --licence open --max-parameters 1B ;
     wattune compare runs/quickstart --on server.json ; wattune compare here there --by hardware
     """
+    as_format = _format_of(output, format)
     if frugal:
-        if budget is not None:
-            raise InputError("--frugal asks no more than it must; --budget goes with whole runs")
+        refuse(
+            "with --frugal", *USAGE, *BY_MODEL, *TRANSFER, "by", "baseline", "start", "within",
+            "duration", "budget", "allow", "output",
+        )  # fmt: skip
+        if as_format not in (Format.table, Format.json):
+            raise InputError(f"--frugal prints a table or JSON, and no {as_format.value}")
         first, *rest = what
         compare_frugal(
             first, rest, runs, quick, allow_overlap, no_progress, no_cache, min_quality, metric,
-            finish, format is Format.json,
+            finish, as_format is Format.json,
         )  # fmt: skip
         return
-    if scores and by is not By.model:
-        raise InputError("--scores are of models: give --by model, too")
+    refuse("without --frugal", "metric", "finish")
+    if by is not By.model:
+        refuse("without --by model", "scores")
+    if baseline is not None:
+        refuse("with --baseline", *USAGE[1:], "min_quality", "by")
+    elif by is not By.run:
+        refuse(f"with --by {by.value}", *USAGE, "min_quality")
+    if by is By.hardware:
+        refuse("with --by hardware, which pairs runs by what they are", "allow")
     usage = usage_of(
         answers_per_day,
         horizon=horizon,
@@ -157,8 +174,10 @@ def compare(
             raise InputError(
                 "give a recipe with overrides, or folders of records, not both: " + " ".join(what)
             )
-        if budget is not None:
-            raise InputError("--budget goes with a recipe: what these records took is spent")
+        refuse(
+            "with finished records; it is for a recipe", "runs", "quick", "allow_overlap",
+            "no_cache", "start", "within", "duration", "budget",
+        )  # fmt: skip
         from ..measure.store import load_records
 
         records = [record for path in what for record in load_records(path)]
@@ -174,7 +193,6 @@ def compare(
         return
     records = chosen(records, licence, max_parameters, language, on_premises)
     measured, records = records, projected(records, on, parameters, sources)
-    as_format = _format_of(output, format)
     if baseline is not None:
         from .auditing import shown_savings
 

@@ -24,6 +24,7 @@ from .needs_options import (
     WeighBy,
     needs_of,
 )
+from .options import NEEDS, USAGE, refuse
 from .usage_options import (
     YEAR,
     AnswersPerDay,
@@ -85,12 +86,12 @@ def report(
     report.html --answers-per-day 100 --min-quality 0.3 --figures charts
     """
     if inventory:
+        refuse("with --inventory", *USAGE, *NEEDS, "figures", "allow")
         _inventory(runs, output, boundary)
         return
     if output is None and figures is None:
         raise InputError("say where to: -o report.html, or --figures FOLDER for the charts alone")
-    if boundary is not None:
-        raise InputError("--boundary goes with --inventory")
+    refuse("without --inventory", "boundary")
     from ..files import write_bytes
     from ..report import report_of, write_report
     from ..report.writing import check_ending

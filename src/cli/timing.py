@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from .options import refuse
 from .running import Overrides, Quick, RunsFolder
 from .usage_options import Boundary, CachedShare, IdleHours, Refresh, RefreshAt, ServedAs, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from ..compare.layout import Table
     from ..compare.projection import Year
@@ -124,13 +126,23 @@ def _advice(found: When) -> str:
     several = len(found.outlooks) > 1
     where = f" in {found.chosen.place}" if several else ""
     if found.best.start <= found.asked_at and found.chosen is found.outlooks[0]:
-        return f"Start now{where}: no later start{' and no other place' * several} emits less."
+        later = (
+            f" until {clock(min(ends))}, where the forecast ends," if (ends := _ends(found)) else ""
+        )
+        unknown = any(each.reason for each in found.outlooks)
+        place = f" and no other place{' that has a forecast' * unknown}" * several
+        return f"Start now{where}: no later start{later}{place} emits less."
     start = f"Start at {clock(found.best.start)}{where}"
     if found.saved_percent is None:
         return f"{start}; what that saves is not known: no forecast for a start now."
     grams = "" if found.saved_g is None else f"{found.saved_g:.3g} g, "
     here = f" in {found.outlooks[0].place}" * several
     return f"{start}: saves {grams}{found.saved_percent:.0f} % against now{here}."
+
+
+def _ends(found: When) -> list[datetime]:
+    """The last starts that forecasts tell of, of those that do not reach as far as was asked."""
+    return [each.until for each in found.outlooks if each.until is not None]
 
 
 def _starts(found: When) -> Table:
@@ -177,6 +189,7 @@ def _grounds(found: When) -> list[str]:
         lines.append("Grams need an energy: --energy-wh, or records of this recipe.")
     for each in found.outlooks:
         known = f"by {each.source}" if each.source else f"not known: {each.reason}"
+        known += f", for starts until {clock(each.until)} only" if each.until else ""
         lines.append(f"{each.place}: {known}{', marginal' if each.kind == 'marginal' else ''}.")
     if len(found.outlooks) > 1:
         lines.append("The same energy is taken in all places; moving data there is not counted.")
@@ -217,6 +230,8 @@ def forecast(
     from ..files import write_bytes, write_text
     from ..measure.store import load_records
 
+    if output is not None:
+        refuse("with -o, whose ending says the format", "format")
     endings = {*(f".{kind}" for kind in ("csv", "json")), *KINDS}
     if output is not None and output.suffix not in endings:
         raise InputError(f"{output}: the ending says the format; {', '.join(sorted(endings))}")

@@ -145,7 +145,7 @@ def _standard(found: Sensitivity, verb: str = "is") -> str:
     if found.min_quality is None:
         return f"{verb} best in {name} or tied with it"
     reaches = "reach" if verb == "are" else "reaches"
-    return f"{reaches} {found.min_quality:g} in {name}"
+    return f"{reaches} {found.min_quality:g} in {name} or cannot be told from it"
 
 
 def _meaning(usage: Usage, cycles: Sequence[LifeCycle]) -> list[str]:

@@ -97,7 +97,7 @@ class Trials(Runner):
         trial.answers += answers
         trial.phases = {
             "load": add_phases([self.pool.loads[key] for key in self.pool.loads_of(system)]),
-            "answer": add_phases([*before, answered]),
+            "answer": add_phases([*before, answered]).model_copy(update={"repeats": 1}),
         }
         trial.spent = sum((s.spent for s in stages), trial.spent + bill_of([measured, *opened]))
         with self.meter.phase("scoring"):

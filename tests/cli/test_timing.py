@@ -79,6 +79,23 @@ def test_when_between_places_as_json(verb: Verb, recipe: Path, grids: Path) -> N
     assert "in GBR: saves 90 g, 90 % against now in FRA." in shown
 
 
+def test_when_claims_nothing_of_hours_and_places_it_does_not_know(
+    verb: Verb, recipe: Path, tmp_path: Path
+) -> None:
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    for name, start in (("rising", hour), ("past", hour - timedelta(days=3))):
+        rows = [f"{(start + timedelta(hours=n)).isoformat()},{50 + n}" for n in range(12)]
+        text = "start,g_per_kwh\n" + "\n".join(rows) + "\n"
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "grids.yaml").write_text(
+        "FRA: {provider: csv, file: rising.csv}\nDEU: {provider: csv, file: past.csv}\n",
+        encoding="utf-8",
+    )
+    asked = ("when", recipe, "--grid", tmp_path / "grids.yaml", *WORK[:4], "--within", "2d")
+    short = verb(*asked).stdout
+    assert "where the forecast ends, and no other place that has a forecast emits less" in short
+
+
 def plans(monkeypatch: pytest.MonkeyPatch, seconds: float | None, joules: float | None) -> None:
     """Let plans say so much of any recipe."""
     took = [None if each is None else ExpectedRange.exactly(each) for each in (seconds, joules)]
