@@ -56,6 +56,7 @@ ENDINGS = {".md": AdviceFormat.markdown, ".json": AdviceFormat.json}
 
 
 def advise(
+    context: typer.Context,
     runs: Annotated[
         list[str] | None, typer.Argument(help="Folders or files of records: runs/quickstart")
     ] = None,
@@ -105,7 +106,7 @@ def advise(
     if ask or answers is not None:
         if runs:
             raise InputError(f"--ask is for who has no records; leave out {' '.join(runs)}")
-        refuse("with --ask", *USAGE, *NEEDS, "allow", "on", "parameters", "sources")
+        refuse(context, "with --ask", *USAGE, *NEEDS, "allow", "on", "parameters", "sources")
         from .asking import propose
 
         propose(answers, write_recipe, _format_of(output, format), output)
@@ -115,7 +116,7 @@ def advise(
             "give a folder of records (wattune advise runs/quickstart --answers-per-day 1000), or "
             "--ask where there are none yet"
         )
-    refuse("without --ask", "write_recipe")
+    refuse(context, "without --ask", "write_recipe")
     if answers_per_day is None:
         raise InputError(
             "--answers-per-day is missing: what is cheap depends on how much it is used; 100 is a "

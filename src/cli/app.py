@@ -15,6 +15,7 @@ from .auditing import pack, unpack
 from .cache import cache_app
 from .comparing import compare, shown
 from .models import models_app
+from .options import refuse
 from .planning import Budgeted, calibrate, plan
 from .prompts import prompts_app
 from .recipes import cp, init, list_recipes, validate
@@ -65,6 +66,7 @@ app.add_typer(prompts_app, name="prompts")
 
 @app.command()
 def run(
+    context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A recipe file, or a shipped one: lora")],
     overrides: Overrides = None,
     runs: RunsFolder = Path("runs"),
@@ -81,6 +83,8 @@ def run(
 
     Examples: wattune run recipes/lora.yaml lora.r=8 ; accelerate launch -m wattune run lora.yaml
     """
+    if start is None:
+        refuse(context, "without --start greenest", "within", "duration")
     records = made(
         recipe, overrides or [], runs, quick, allow_overlap, no_progress, no_cache, start, within,
         duration, budget,

@@ -76,6 +76,7 @@ class Format(enum.StrEnum):
 
 
 def compare(
+    context: typer.Context,
     what: Annotated[list[str], typer.Argument(help="A recipe and overrides, or folders/records.")],
     runs: RunsFolder = Path("runs"),
     quick: Quick = False,
@@ -137,8 +138,8 @@ def compare(
     as_format = _format_of(output, format)
     if frugal:
         refuse(
-            "with --frugal", *USAGE, *BY_MODEL, *TRANSFER, "by", "baseline", "start", "within",
-            "duration", "budget", "allow", "output",
+            context, "with --frugal", *USAGE, *BY_MODEL, *TRANSFER, "by", "baseline", "start",
+            "within", "duration", "budget", "allow", "output",
         )  # fmt: skip
         if as_format not in (Format.table, Format.json):
             raise InputError(f"--frugal prints a table or JSON, and no {as_format.value}")
@@ -148,15 +149,17 @@ def compare(
             finish, as_format is Format.json,
         )  # fmt: skip
         return
-    refuse("without --frugal", "metric", "finish")
+    refuse(context, "without --frugal", "metric", "finish")
+    if start is None:
+        refuse(context, "without --start greenest", "within", "duration")
     if by is not By.model:
-        refuse("without --by model", "scores")
+        refuse(context, "without --by model", "scores")
     if baseline is not None:
-        refuse("with --baseline", *USAGE[1:], "min_quality", "by")
+        refuse(context, "with --baseline", *USAGE[1:], "min_quality", "by")
     elif by is not By.run:
-        refuse(f"with --by {by.value}", *USAGE, "min_quality")
+        refuse(context, f"with --by {by.value}", *USAGE, "min_quality")
     if by is By.hardware:
-        refuse("with --by hardware, which pairs runs by what they are", "allow")
+        refuse(context, "with --by hardware, which pairs runs by what they are", "allow")
     usage = usage_of(
         answers_per_day,
         horizon=horizon,
@@ -175,7 +178,7 @@ def compare(
                 "give a recipe with overrides, or folders of records, not both: " + " ".join(what)
             )
         refuse(
-            "with finished records; it is for a recipe", "runs", "quick", "allow_overlap",
+            context, "with finished records; it is for a recipe", "runs", "quick", "allow_overlap",
             "no_cache", "start", "within", "duration", "budget",
         )  # fmt: skip
         from ..measure.store import load_records

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-from click.core import ParameterSource
+import typer
 
 from ..errors import InputError
 
@@ -18,15 +17,12 @@ NEEDS = (
 """Names of parameters, as the verbs have them."""
 
 
-def refuse(case: str, *names: str) -> None:
+def refuse(context: typer.Context, case: str, *names: str) -> None:
     """Raise `InputError` where one of the parameters was given on the command line.
 
     `case` says when they would change nothing: ``with --frugal``, ``without --baseline``.
     """
-    context = click.get_current_context(silent=True)
-    if context is None:  # called as a function
-        return
     for parameter in context.command.params:
-        name = parameter.name or ""
-        if name in names and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
             raise InputError(f"{parameter.opts[0]} changes nothing {case}; leave it out")

@@ -44,6 +44,7 @@ START_ANSWERS = 10_000.0
 
 
 def report(
+    context: typer.Context,
     runs: Annotated[list[Path], typer.Argument(help="Folders of records, or records.")],
     output: Annotated[
         Path | None,
@@ -86,12 +87,12 @@ def report(
     report.html --answers-per-day 100 --min-quality 0.3 --figures charts
     """
     if inventory:
-        refuse("with --inventory", *USAGE, *NEEDS, "figures", "allow")
+        refuse(context, "with --inventory", *USAGE, *NEEDS, "figures", "allow")
         _inventory(runs, output, boundary)
         return
     if output is None and figures is None:
         raise InputError("say where to: -o report.html, or --figures FOLDER for the charts alone")
-    refuse("without --inventory", "boundary")
+    refuse(context, "without --inventory", "boundary")
     from ..files import write_bytes
     from ..report import report_of, write_report
     from ..report.writing import check_ending

@@ -15,7 +15,6 @@ import typer
 from ..errors import InputError, WattuneError
 from ..holds import Switch
 from ..measure.processes import launch
-from .options import refuse
 
 if TYPE_CHECKING:
     from ..answering.responses import ResponseCache
@@ -141,8 +140,6 @@ def made(
     from .planning import kept_within
     from .timing import by_plan
 
-    if start is None:
-        refuse("without --start greenest", "within", "duration")
     if start not in (None, "greenest"):
         raise InputError(f'--start "{start}": greenest is expected')
     longest_s = seconds_of(within) if start else None

@@ -197,6 +197,7 @@ def _grounds(found: When) -> list[str]:
 
 
 def forecast(
+    context: typer.Context,
     runs: Annotated[list[Path], typer.Argument(help="Folders of records, or records.")],
     answers_per_day: Annotated[float, typer.Option(min=0, help="Answers a day, at first.")],
     growth: Annotated[str, typer.Option(help="Of the answers: 5%/month, 30%/year")] = "0%/month",
@@ -231,7 +232,7 @@ def forecast(
     from ..measure.store import load_records
 
     if output is not None:
-        refuse("with -o, whose ending says the format", "format")
+        refuse(context, "with -o, whose ending says the format", "format")
     endings = {*(f".{kind}" for kind in ("csv", "json")), *KINDS}
     if output is not None and output.suffix not in endings:
         raise InputError(f"{output}: the ending says the format; {', '.join(sorted(endings))}")

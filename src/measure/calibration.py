@@ -14,6 +14,7 @@ a pass costs by itself is in the bytes, which grow with the layers as it does.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,12 @@ from .work import Costs, Tally, Work
 SCHEMA_VERSION = 1
 Z80 = 1.2816
 """Standard deviations on each side of 80 % of a normal distribution."""
+FORMULA_SPREAD = 0.2
+"""Standard deviation of the logarithm of measured over planned seconds, answer lengths given, of
+the runs of benchmarks/plan.py on two virtual cores: what the pieces do not show, such as a
+trainer's own doings and what a machine does otherwise in minutes than in seconds."""
+WIDTH_SPREAD = 0.4
+"""The same of a model with other widths than the one that was measured (from_scratch there)."""
 PARTS = ("s_per_flop", "s_per_attention_flop", "s_per_byte")
 
 
@@ -79,6 +86,12 @@ class Rates(Value):
         """Joules of a byte of weights or cache that is read; None likewise."""
         return None if self.watts is None else self.watts * self.s_per_byte
 
+    def slowed(self, flop: float, byte: float) -> Rates:
+        """The rates where an operation outside of attention and a byte take so many times as
+        long."""
+        update = {"s_per_flop": self.s_per_flop * flop, "s_per_byte": self.s_per_byte * byte}
+        return self.model_copy(update=update)
+
     def seconds_of_work(self, work: Work) -> float | None:
         """Seconds of work that only its totals are known of, as a record has it: attention's
         operations count as the others. None where operations or bytes are not known."""
@@ -95,15 +108,18 @@ class Rates(Value):
             amount * float(getattr(self, part)) for part, amount in zip(PARTS, amounts, strict=True)
         )
 
-    def seconds(self, costs: Costs, ways: Sequence[Tally]) -> Expected | None:
-        """Seconds of some work and their 80 % range: of how it may go, the likely way first, and
-        of the fit."""
+    def seconds(
+        self, costs: Costs, ways: Sequence[Tally], *, other_width: bool = False
+    ) -> Expected | None:
+        """Seconds of some work and their 80 % range: of how it may go, the likely way first, of the
+        fit, and of what no fit shows; of a model with other widths that is more."""
         found = [self.seconds_of(costs, tally) for tally in ways]
         known = [each for each in found if each is not None]
         if len(known) < len(found):
             return None
         between = Expected(likely=known[0], low=min(known), high=max(known))
-        return between.widened(self.spread, Z80)
+        own = math.hypot(FORMULA_SPREAD, WIDTH_SPREAD) if other_width else FORMULA_SPREAD
+        return between.widened(math.hypot(self.spread, own), Z80)
 
 
 class Opening(Value):
@@ -138,8 +154,10 @@ class Calibration(Value):
     `rates` are by kind of work (answering, embedding, training_adapter, training_all), in the
     precision of `machine`; a kind that could not be tried is missing. `flops_per_s` and
     `bytes_per_s` are the machine's own, of one matrix product at a batch and at a single row.
+    `s_per_saved_byte` is of a checkpoint that is written and digested.
     `idle_w` is what it draws with nothing to do. `known` says by component how joules are known.
-    `model` and `model_revision` are those that it was measured with, `embedder` likewise.
+    `model` and `model_revision` are those that it was measured with, `width` the size of the
+    model's hidden states; `embedder` likewise.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -147,11 +165,13 @@ class Calibration(Value):
     duration_s: float = 0.0
     model: str = ""
     model_revision: str = ""
+    width: int = 0
     embedder: str = ""
     machine: dict[str, Any] = {}
     environment: dict[str, Any] = {}
     flops_per_s: float | None = None
     bytes_per_s: float | None = None
+    s_per_saved_byte: float = 0.0
     idle_w: float | None = None
     load_w: float | None = None
     known: dict[str, str] = {}

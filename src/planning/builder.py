@@ -44,6 +44,7 @@ from ..strategies.weights import UNMERGEABLE
 from ..system import LocalSystem, System, with_float_weights
 from ..values import digest
 from .pool import PlannedPool
+from .quantised_trial import slower
 from .skeletons import adapted, dtype_of, held_bytes, of_config, shares_beginnings
 from .training import PlannedTraining, planned_training
 from .weightless import Account3, Ways, virtual_tokens
@@ -55,14 +56,15 @@ TRIAL = 4
 @dataclass
 class PlannedStage:
     """What making a stage would do: the work of each model, `other_s` seconds of what needs none,
-    how often weights are opened, and the bytes of memory `held` at most. `found` is its bill where
-    it has been made before."""
+    how often weights are opened, bytes that are saved, and bytes of memory `held` at most. `found`
+    is its bill where it has been made before."""
 
     key: str
     strategy: str
     work: list[tuple[Account3, Ways]]
     other_s: float = 0.0
     openings: int = 0
+    saved_bytes: int = 0
     held: Expected = NOTHING
     notes: tuple[str, ...] = ()
     found: Bill | None = None
@@ -100,8 +102,14 @@ class PlannedBuilder(Builder):
             made.other_s = time.perf_counter() - began - (self._dry.dry_s - dry_s)
         made.work += self._dry.since(mark)
         if isinstance(strategy, PromptSearch):
+            sooner = strategy.first / strategy.questions
+            made.work = [
+                (account, ways._replace(short=ways.short.times(sooner)))
+                for account, ways in made.work
+            ]
             made.notes = (
-                "prompt_search: how long its races last, and who wins, is not known before",
+                "prompt_search: how soon its races end, and who wins, is not known before; reckoned"
+                " is that every prompt is asked all questions and that the first one wins",
             )
         if (manifest := self._known.manifest(key)) is not None:
             made.found = manifest.bill
@@ -125,6 +133,10 @@ class PlannedBuilder(Builder):
             return self._fit
         if isinstance(strategy, Prompt) and strategy.selection == "diverse":
             return self._choose
+        if isinstance(strategy, PromptSearch):  # all answers are alike here, which ends a race
+            return lambda strategy, system, ctx, made: strategy.model_copy(
+                update={"first": strategy.questions}
+            ).build(system, ctx)
         return lambda strategy, system, ctx, made: strategy.build(system, ctx)
 
     def _float_skeleton(self, system: System, step: str) -> Any:
@@ -174,7 +186,7 @@ class PlannedBuilder(Builder):
         trained = Account3(model, "training", "training_adapter" if adapter else "training_all")
         judged = Account3(model, "answering", "answering")
         made.work += [(trained, planned.trained), (judged, planned.judged)]
-        made.held = planned.held
+        made.saved_bytes, made.held = planned.saved_bytes, planned.held
         if planned.ends_early:
             made.notes = ("the training may end early; the range begins with the earliest end",)
 
@@ -194,10 +206,20 @@ class PlannedBuilder(Builder):
             if id(weight) in held:
                 weight.stored_bytes = weight.numel() * bits // 8
         made.openings, made.held = 2, held_bytes(model).times(2)
-        made.notes = (
-            f"{strategy.type}: operations are timed as those of the float weights; what "
-            f"{strategy.method} changes about it is not calibrated",
-        )
+        stored = sum(getattr(weight, "stored_bytes", 0) for weight in model.parameters())
+        plain = sum(w.nbytes for w in model.parameters() if not hasattr(w, "stored_bytes"))
+        made.saved_bytes = stored + plain
+        device = preferred_device()
+        config = model.config.get_text_config()
+        tried = slower(strategy.quantization, config, device, preferred_dtype(device))
+        if tried is not None:  # the head and the embeddings stay as they are
+            share = stored / made.saved_bytes
+            model.slower = tried._replace(byte=1 + share * (tried.byte - 1))
+        else:
+            made.notes = (
+                f"{strategy.type}: operations are timed as those of the float weights; what "
+                f"{strategy.method} changes about it is not calibrated",
+            )
         self._dry.skeletons[made.key] = model
 
     def _prune(self, strategy: Prune, system: System, ctx: Context, made: PlannedStage) -> None:
@@ -219,12 +241,14 @@ class PlannedBuilder(Builder):
             raise CannotRun(f"prune would drop {len(dropped)} layers and one must stay")
         made.openings, made.held = 1, held_bytes(model)
         drop_layers(model, dropped)
+        made.saved_bytes = sum(weight.nbytes for weight in model.parameters())
         # When what is left is opened again its layers are numbered anew, as a cache wants them.
         self._dry.skeletons[made.key] = of_config(model.config).to(model.dtype).eval()
 
     def _merge(self, strategy: Merge, system: System, ctx: Context, made: PlannedStage) -> None:
         model = self._float_skeleton(system, strategy.type)
         made.openings, made.held = 1, held_bytes(model)
+        made.saved_bytes = sum(weight.nbytes for weight in model.parameters())
         self._dry.skeletons[made.key] = model
 
     def _fit(self, strategy: Classical, system: System, ctx: Context, made: PlannedStage) -> None:

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import datetime
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CannotRun, ModelError
+from ..files import cache_folder, file_digest, storage
 from ..machine import machine
 from ..measure.calibration import Calibration, Habit, Opening
 from ..measure.environment import environment
@@ -43,6 +46,8 @@ ANSWER = Decoding(max_tokens=24)
 SHARES = {"answering": 0.5, "training_adapter": 0.15, "training_all": 0.15, "embedding": 0.1}
 """Of the seconds; the rest is idling and matrix products."""
 IDLE_S = 1.0
+SAVED = 64 * 1024**2
+"""Bytes that are written to see how long that takes."""
 
 
 def calibrate(
@@ -91,6 +96,8 @@ def calibrate(
             _embedding(embedder, task, meter, pieces["embedding"], known, seconds, device)
         say("matrix products")
         flops_per_s, bytes_per_s = products(config, device)
+        say("disk")
+        saved_s = saving()
     rates = rates_of(pieces, 1 / flops_per_s)
     watts = [each.watts for each in rates.values() if each.watts is not None]
     return Calibration(
@@ -98,11 +105,13 @@ def calibrate(
         duration_s=round(time.perf_counter() - began, 1),
         model=found.name,
         model_revision=found.revision,
+        width=int(config.hidden_size),
         embedder=embedder or "",
         machine=machine(),
         environment=environment(),
         flops_per_s=flops_per_s,
         bytes_per_s=bytes_per_s,
+        s_per_saved_byte=saved_s / SAVED,
         idle_w=sum(baseline.power_w.values()) if baseline.power_w else None,
         load_w=max(watts, default=None),
         known=known,
@@ -230,3 +239,22 @@ def products(config: Any, device: str) -> tuple[float, float]:
     operations = 2 * 512 * wide * hidden * len(layers[:8])
     read = wide * hidden * dtype.itemsize * copies
     return operations / statistics.median(taken["batch"]), read / statistics.median(taken["single"])
+
+
+def saving() -> float:
+    """Seconds to write `SAVED` bytes where stages lie and to digest them, the median of three."""
+    import statistics
+
+    import torch
+
+    numbers, taken = torch.ones(SAVED // 4), []
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+        for turn in range(3):
+            path = Path(folder, f"{turn}.pt")
+            began = time.perf_counter()
+            with storage(path):
+                torch.save({"weights": numbers}, path)
+                file_digest(path)
+            taken.append(time.perf_counter() - began)
+    return statistics.median(taken)

@@ -36,6 +36,7 @@ from ..measure.store import find_record
 from ..recipe import Recipe
 from ..slices import spread
 from ..stages import StageStore
+from ..strategies import Prune
 from ..strategies.tuning import Tuning
 from ..system import EndpointSystem, LocalSystem, System
 from .builder import PlannedBuilder, PlannedStage
@@ -221,9 +222,11 @@ class _Planner:
         return PlannedRun(job, predicted, spends, done, paid_by_others, found)
 
     def _habits(self, job: Job) -> Mapping[str, Habit]:
-        """The model's habits, where it was this one that was calibrated with."""
+        """The model's habits, where it was this one that was calibrated with. One that lost layers
+        and was not healed has lost them, too."""
         same = job.system.revision == self._calibration.model_revision
-        return self._calibration.habits if same else {}
+        broken = any(isinstance(step, Prune) and step.heal is None for step in job.strategies)
+        return self._calibration.habits if same and not broken else {}
 
     def _basis(self, job: Job, taught: Taught, made: Sequence[PlannedStage]) -> tuple[str, ...]:
         """What the figures rest on."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..measure.calibration import Z80, Calibration
-from ..measure.predicted import Expected, PredictedPhase, total
+from ..measure.predicted import NOTHING, Expected, PredictedPhase, total
 from ..system import LocalSystem, System
 from .builder import PlannedStage
 from .pool import PlannedPool
@@ -51,7 +51,11 @@ class Pricing:
                 flops.append(None)
                 continue
             rates = self._calibration.rates_of(account.rates)
-            took = rates.seconds(account.costs, ways) if rates is not None else None
+            took = None
+            if rates is not None:
+                other = account.rates != "embedding" and account.width != self._calibration.width
+                slowed = rates.slowed(*account.slower)
+                took = slowed.seconds(account.costs, ways, other_width=other)
             seconds.append(took)
             joules.append(self._joules(took, rates.watts if rates else None))
             flops.append(_flops(account, ways))
@@ -68,14 +72,18 @@ class Pricing:
                 energy_j=None if joules is None else Expected.exactly(joules),
             )
             return Priced(phase, priced.flops)
-        if stage.openings:
-            opening = self._opening(stage.openings)
-            phase = PredictedPhase(
-                duration_s=total([priced.phase.duration_s, opening.duration_s]),
-                energy_j=total([priced.phase.energy_j, opening.energy_j]),
-            )
-            return Priced(phase, priced.flops)
-        return priced
+        opening, kept = self._opening(stage.openings), self._kept(stage)
+        phase = PredictedPhase(
+            duration_s=total([priced.phase.duration_s, opening.duration_s, kept]),
+            energy_j=total(
+                [priced.phase.energy_j, opening.energy_j, self._joules(kept, self._other_watts())]
+            ),
+        )
+        return Priced(phase, priced.flops)
+
+    def _kept(self, stage: PlannedStage) -> Expected:
+        """Seconds to save what a stage saves."""
+        return self._other(stage.saved_bytes * self._calibration.s_per_saved_byte)
 
     def opening(self, system: System) -> PredictedPhase:
         """Opening the weights that answer."""
@@ -103,8 +111,10 @@ class Pricing:
 
     def _opening(self, times: int) -> PredictedPhase:
         opening = self._calibration.opening
-        if opening is None:
+        if opening is None and times:
             return PredictedPhase()
+        if opening is None:
+            return PredictedPhase(duration_s=NOTHING, energy_j=NOTHING)
         seconds = Expected.exactly(times * opening.duration_s)
         return PredictedPhase(
             duration_s=seconds, energy_j=self._joules(seconds, self._other_watts())

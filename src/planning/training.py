@@ -15,19 +15,26 @@ from ..measure.memory import available_memory_bytes
 from ..measure.predicted import Expected
 from ..measure.work import Tally
 from ..peft.batches import IGNORED, AnswerCollator, TokenisedExample, checked, columns
-from ..peft.memory import fitting, training_bytes
+from ..peft.memory import FLOAT32_BYTES, fitting, training_bytes
 from ..peft.packing import packed
 from ..peft.settings import TrainingSettings
 from .weightless import Ways, virtual_tokens
 
+MOMENTS = 2
+"""Numbers that AdamW keeps of each weight (arXiv 1711.05101); others keep fewer."""
+
 
 @dataclass(frozen=True)
 class PlannedTraining:
-    """Passes with their backward passes, passes over validation examples, and memory in bytes."""
+    """Passes with their backward passes, passes over validation examples, and memory in bytes.
+
+    `saved_bytes` are those of all checkpoints and of what is kept in the end.
+    """
 
     trained: Ways
     judged: Ways
     held: Expected
+    saved_bytes: int
     batch: int
     steps: int
     ends_early: bool
@@ -107,7 +114,7 @@ def planned_training(
         if settings.eval_strategy == "steps":
             every = settings.eval_steps or 1.0
             evaluations = int(steps / (every if every >= 1 else max(1.0, steps * every)))
-        judged = _times(once, evaluations)
+        judged = once.times(evaluations)
         ends_early = (
             settings.early_stopping_patience is not None or settings.frugal_gain_per_kj is not None
         )
@@ -116,6 +123,8 @@ def planned_training(
         patience = settings.early_stopping_patience or settings.frugal_patience
         shortest = min(1.0, (patience + 1) / evaluations)
     weights = list(model.parameters())
+    learnt = FLOAT32_BYTES * sum(weight.numel() for weight in weights if weight.requires_grad)
+    saves = evaluations if settings.eval_strategy == "steps" else len(by_epoch)
     rows_held = batch * longest
 
     def formula(tokens: int) -> float:
@@ -133,11 +142,12 @@ def planned_training(
         )
 
     return PlannedTraining(
-        trained=Ways(trained, _times(trained, shortest), trained),
-        judged=Ways(judged, _times(judged, shortest), judged),
+        trained=Ways(trained, trained.times(shortest), trained),
+        judged=Ways(judged, judged.times(shortest), judged),
         held=Expected(
             likely=(formula(rows_held) + formula(0)) / 2, low=formula(0), high=formula(rows_held)
         ),
+        saved_bytes=learnt * (saves * (1 + MOMENTS) + 1),
         batch=batch,
         steps=steps,
         ends_early=ends_early,
@@ -185,7 +195,3 @@ def _virtual(model: Any) -> tuple[int, int]:
         return 0, 0
     prefix = model.active_peft_config.peft_type.value == "PREFIX_TUNING"
     return (0, count) if prefix else (count, 0)
-
-
-def _times(tally: Tally, factor: float) -> Tally:
-    return Tally(**{name: round(value * factor) for name, value in tally})

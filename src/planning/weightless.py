@@ -20,6 +20,7 @@ from ..values import canonical_json
 from .costs import kept_costs
 from .given import GivenWriter, Watch, hollow_model
 from .lengths import Lengths
+from .quantised_trial import Slower
 
 if TYPE_CHECKING:
     from ..prompt import Message
@@ -56,17 +57,25 @@ class Ways(NamedTuple):
 class Account3:
     """What a model would do, tallied for the three `Ways`, and what a unit of it costs.
 
-    Takes the place of `models.account.Account` in a pool: what is likely is its `tally`.
+    Takes the place of `models.account.Account` in a pool: what is likely is its `tally`. `slower`
+    is what the model's weights change of the rates.
     """
 
     def __init__(self, model: Any, kind: Kind, rates: RateName) -> None:
         self._skeleton, self._kind, self.rates = model, kind, rates
+        self.slower: Slower = getattr(model, "slower", Slower())
         self.ways = Ways()
 
     @functools.cached_property
     def costs(self) -> Costs:
         """Counted as for a record, on a copy without weights."""
         return kept_costs(self._skeleton, self._kind)
+
+    @property
+    def width(self) -> int:
+        """The size of its hidden states; 0 where it is not known."""
+        config = getattr(self._skeleton, "config", None)
+        return int(getattr(config and config.get_text_config(), "hidden_size", 0) or 0)
 
     @property
     def tally(self) -> Tally:

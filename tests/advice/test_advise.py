@@ -218,6 +218,23 @@ def test_mixed_hardware_gives_a_decision_for_each(made: Made) -> None:
     assert mixed.choice == "rag#k"
 
 
+def test_groups_of_two_tasks_are_told_apart(made: Made) -> None:
+    def of_task(name: str, scorer: str, run: str) -> Record:
+        task = {**made(run).task, "name": name, "items": f"items of {name}"}
+        return made(run, task=task, fingerprints={"scorer": scorer})
+
+    records = [of_task(*each, run) for each in (("ferry", "s"), ("ferry", "t"), ("port", "s"))
+               for run in ("rag", "lora")]  # fmt: skip
+    found = advise(records, needs()).decisions
+    assert len({(one.task, one.group) for one in found}) == 3
+
+
+def test_joules_of_a_busy_machine_are_told_with_the_choice(made: Made) -> None:
+    busy = {"flags": ("contended: 75 % of the processors went to other programs",)}
+    decision = decided([made("rag", **busy), made("lora", **busy)])
+    assert "other programs kept the machine busy while all of them answered" in decision.headline
+
+
 def test_a_failed_meter_leaves_a_run_out_and_says_so(made: Made) -> None:
     records = [made("broken", 0.9, answer_j=None), made("lora", 0.5)]
     decision = decided(records)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from wattune.errors import InputError, StorageError
-from wattune.measure.calibration import Calibration, Habit, Rates, features, load_calibration
+from wattune.measure.calibration import (
+    FORMULA_SPREAD,
+    Z80,
+    Calibration,
+    Habit,
+    Rates,
+    features,
+    load_calibration,
+)
 from wattune.measure.work import Costs, Tally, Work
 
 COSTS = Costs(
@@ -86,8 +95,11 @@ def test_a_range_holds_how_it_may_go_and_how_far_the_fit_is_off() -> None:
     assert likely.high > 200
     sure = RATES.model_copy(update={"spread": 0.0}).seconds(COSTS, [one, one, more])
     assert sure is not None
-    assert sure.low == 50
-    assert sure.high == pytest.approx(200)
+    own = math.exp(Z80 * FORMULA_SPREAD)  # what no fit shows
+    assert sure.low == pytest.approx(50 / own)
+    wider = RATES.seconds(COSTS, [one, one, more], other_width=True)
+    assert wider is not None
+    assert wider.low < likely.low
 
 
 def test_a_habit_is_of_answers_that_ended_and_of_those_that_did_not() -> None:
