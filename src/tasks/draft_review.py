@@ -113,18 +113,20 @@ def write_drafts(path: Path, drafts: Sequence[Draft]) -> None:
 def read_drafts(path: Path, reader: ExampleReader) -> Review:
     """The rows of a review file whose `keep` is yes; what is wrong in one is noted with its line.
 
-    Needed are the columns keep, question, answer and evidence; the last may be empty. Several
-    answers stand between bars. Raises `TaskError` where a column is missing.
+    Needed are the columns keep, question, answer and evidence; the last may be empty, and so may
+    keep in a row that somebody added. Several answers stand between bars. Raises `TaskError` where
+    a column is missing.
     """
     examples: list[Example] = []
     families: dict[str, str] = {}
     mended = added = dropped = 0
-    for place, cells in read_csv_rows(path, reader.faults):
+    for place, cells in read_csv_rows(path, reader.faults, header_such_as=",".join(NEEDED)):
         for name in NEEDED:
             if name not in cells:
                 raise TaskError(f'{path}: no column "{name}"{did_you_mean(name, cells)}')
         row = {name: unquoted(cell.strip()) for name, cell in cells.items()}
-        keep = KEEP.get(row["keep"].lower())
+        own = not row.get("id") and not row["keep"]  # written by the reviewer: to be kept
+        keep = own or KEEP.get(row["keep"].lower())
         if keep is None:
             reader.faults.add(f'{place}: keep is "{row["keep"]}"; yes or no is expected')
         if not keep:

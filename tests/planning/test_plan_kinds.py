@@ -11,7 +11,18 @@ from wattune.errors import ConstraintNotMet
 from wattune.measure.calibration import Calibration
 from wattune.planning import Plan, plan_recipe
 from wattune.planning.budget import budget_of, check_budget
+from wattune.planning.quantised_trial import slower
 from wattune.recipe import parse_recipe
+from wattune.system import Quantization
+
+INT8 = Quantization(method="int8_weight_only")
+
+
+class Widths:
+    """A configuration, as far as a layer needs one."""
+
+    hidden_size, intermediate_size = 256, 512
+
 
 TRAIN = {"num_train_epochs": 1, "eval_strategy": "no"}
 
@@ -67,6 +78,43 @@ def test_kinds_of_steps(
             assert phase.duration_s.low <= phase.duration_s.likely <= phase.duration_s.high
         changes = run.job.name in ("merged", "ia3", "soft", "swapped", "continued", "scratch")
         assert ("general" in phases) == (changes or run.job.name == "pruned"), run.job.name
+
+
+def test_races_last_as_long_as_they_may_and_save_to_what_they_may_come_down(
+    settings: dict[str, Any], calibration: Calibration
+) -> None:
+    raced = {"vary": {"shots": [0, 2]}, "ablate": False, "questions": 2, "first": 1}
+    (run,) = planned(calibration, settings, raced=[{"prompt_search": raced}]).runs
+    prepare = run.predicted.phases["prepare"].duration_s
+    assert prepare is not None
+    # Ended after one of two questions a prompt, it takes half.
+    assert prepare.low < 0.6 * prepare.likely
+    assert "how soon its races end" in " ".join(run.predicted.basis)
+
+
+def test_a_checkpoint_takes_as_long_as_its_bytes(
+    settings: dict[str, Any], calibration: Calibration
+) -> None:
+    slow = calibration.model_copy(update={"s_per_saved_byte": 1e-3})
+    run = {"full": [{"full_fine_tuning": TRAIN}]}
+    quick, late = (planned(one, settings, **run).runs[0] for one in (calibration, slow))
+    times = [each.predicted.phases["prepare"].duration_s for each in (quick, late)]
+    assert times[0] is not None
+    assert times[1] is not None
+    assert times[1].likely > times[0].likely + 1
+
+
+def test_quantised_weights_are_tried_on_a_layer(
+    settings: dict[str, Any], calibration: Calibration
+) -> None:
+    pytest.importorskip("torchao")
+    (run,) = planned(calibration, settings, small=["quantize"]).runs
+    assert run.skipped == ""
+    assert not any("not calibrated" in line for line in run.predicted.basis)
+    layer = slower(INT8, Widths(), "cpu", "float32")
+    assert layer is not None
+    assert layer.flop > 0
+    assert layer.byte > 1  # a quarter of the bytes, and they must be made floats first
 
 
 def test_what_cannot_be_run_is_not_planned_and_says_why(

@@ -47,10 +47,12 @@ class Item(Value):
 
 @dataclass(frozen=True)
 class Tools:
-    """What some metrics need and this room does not know: models, as callables."""
+    """What some metrics need and this room does not know: models, as callables, and whether the
+    system looks for documents at all, also where it found none."""
 
     embed: Embed | None = None
     judge: Judge | None = None
+    retrieves: bool = False
 
 
 def mean(items: Sequence[Item], values: Sequence[float | None]) -> Score | None:
