@@ -119,7 +119,7 @@ def upper_end(mean: float, questions: int) -> float:
     better bound on the variance", Am. Math. Monthly 107, 2000); their resampled sum is binomial.
     Its quantile is taken three standard errors of the resamples further out.
     """
-    from scipy.stats import binom
+    from scipy.stats import binom  # type: ignore[import-untyped]
 
     tail = (1 - CONFIDENCE) / 2
     further = 3 * math.sqrt(tail * (1 - tail) / RESAMPLES)

@@ -102,7 +102,7 @@ class PlannedBuilder(Builder):
             made.other_s = time.perf_counter() - began - (self._dry.dry_s - dry_s)
         made.work += self._dry.since(mark)
         if isinstance(strategy, PromptSearch):
-            sooner = strategy.first / strategy.questions
+            sooner = min(1.0, strategy.first / _raced(strategy, ctx))
             made.work = [
                 (account, ways._replace(short=ways.short.times(sooner)))
                 for account, ways in made.work
@@ -135,7 +135,7 @@ class PlannedBuilder(Builder):
             return self._choose
         if isinstance(strategy, PromptSearch):  # all answers are alike here, which ends a race
             return lambda strategy, system, ctx, made: strategy.model_copy(
-                update={"first": strategy.questions}
+                update={"first": _raced(strategy, ctx)}
             ).build(system, ctx)
         return lambda strategy, system, ctx, made: strategy.build(system, ctx)
 
@@ -271,3 +271,9 @@ class PlannedBuilder(Builder):
         shots = shots_of(ctx.task.train)
         ctx.embedder(strategy.embedder).encode_queries([shot.question for shot in shots])
         write_shots(ctx.workdir, choose_shots(ctx.task.train, strategy.shots, ctx.seed, "seeded"))
+
+
+def _raced(strategy: PromptSearch, ctx: Context) -> int:
+    """How many questions a prompt is asked that stays in a race to its end."""
+    there = len(ctx.task.validation)
+    return max(1, min(strategy.questions or there, there))
