@@ -92,6 +92,13 @@ class RAG(Strategy, SearchSettings):
             raise ModelError(f"{self.type}.reranker: {error}") from error
         return {**super().identity(), "embedder": embedder, "reranker": reranker}
 
+    def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
+        """The task must have documents."""
+        if not task.documents:
+            raise CannotRun(
+                f"{self.type} needs documents and the task has none (`documents:` of a task folder)"
+            )
+
     def warm_up(self, system: System, ctx: Context) -> None:
         """The indexes, the splitter and the embedder, whose load is charged to answering."""
         import langchain_text_splitters  # noqa: F401
@@ -114,10 +121,6 @@ class RAG(Strategy, SearchSettings):
         from ..rag.index_files import CHUNKS_FILE
         from ..rag.lexical import LexicalIndex
 
-        if not ctx.task.documents:
-            raise CannotRun(
-                "rag needs documents and the task has none (`documents:` of a task folder)"
-            )
         if ctx.previous is not None:
             chunks = self._update(ctx.previous, ctx)
         else:
