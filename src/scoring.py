@@ -113,8 +113,8 @@ def reference_scores(task: Task, split: Split, tools: Tools | None = None) -> di
 
 
 def tools_of(metrics: Sequence[str], embedder: str, pool: Pool, system: System) -> Tools:
-    """What metrics may need: the scoring embedder, judges, whose calls are metered, and whether the
-    System that answered looks for documents."""
+    """What metrics may need: the scoring embedder, judges, whose calls are metered, and how many
+    documents the System that answered looks for."""
 
     def judge(factory: str, prompts: Sequence[str]) -> Sequence[str | None]:
         with pool.meter.phase("judging"):
@@ -124,7 +124,9 @@ def tools_of(metrics: Sequence[str], embedder: str, pool: Pool, system: System) 
     return Tools(
         embed=opened.uncached().encode_documents if opened else None,
         judge=judge,
-        retrieves=any(source.type in RETRIEVING for source in system.sources),
+        retrieves=max(
+            (getattr(one, "k", 1) for one in system.sources if one.type in RETRIEVING), default=0
+        ),
     )
 
 

@@ -47,12 +47,12 @@ class Item(Value):
 
 @dataclass(frozen=True)
 class Tools:
-    """What some metrics need and this room does not know: models, as callables, and whether the
-    system looks for documents at all, also where it found none."""
+    """What some metrics need and this room does not know: models, as callables, and how many
+    documents the system looks for (0: it does not), also where it finds none."""
 
     embed: Embed | None = None
     judge: Judge | None = None
-    retrieves: bool = False
+    retrieves: int = 0
 
 
 def mean(items: Sequence[Item], values: Sequence[float | None]) -> Score | None:

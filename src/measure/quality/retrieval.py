@@ -32,7 +32,7 @@ def retrieval_metric(name: str) -> Metric | None:
     return Metric(rate)
 
 
-def _rate(items: Sequence[Item], measure: str, k: int, retrieves: bool) -> Values:
+def _rate(items: Sequence[Item], measure: str, k: int, retrieves: int) -> Values:
     if not retrieves and not any(item.passages for item in items):
         return [None] * len(items)
     import ir_measures
