@@ -83,11 +83,11 @@ def test_kinds_of_steps(
 def test_races_last_as_long_as_they_may_and_save_to_what_they_may_come_down(
     settings: dict[str, Any], calibration: Calibration
 ) -> None:
-    raced = {"vary": {"shots": [0, 2]}, "ablate": False, "questions": 2, "first": 1}
+    raced = {"vary": {"shots": [0, 2]}, "ablate": False, "questions": 8, "first": 4}
     (run,) = planned(calibration, settings, raced=[{"prompt_search": raced}]).runs
     prepare = run.predicted.phases["prepare"].duration_s
     assert prepare is not None
-    # Ended after one of two questions a prompt, it takes half.
+    # Ended after four of eight questions a prompt, it takes half.
     assert prepare.low < 0.6 * prepare.likely
     assert "how soon its races end" in " ".join(run.predicted.basis)
 
