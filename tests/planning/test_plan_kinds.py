@@ -84,7 +84,9 @@ def test_races_last_as_long_as_they_may_and_save_to_what_they_may_come_down(
     settings: dict[str, Any], calibration: Calibration
 ) -> None:
     raced = {"vary": {"shots": [0, 2]}, "ablate": False, "questions": 8, "first": 4}
-    (run,) = planned(calibration, settings, raced=[{"prompt_search": raced}]).runs
+    rates = {name: each.slowed(1e5, 1e5) for name, each in calibration.rates.items()}
+    slow = calibration.model_copy(update={"rates": rates})  # so that the model's work is the most
+    (run,) = planned(slow, settings, raced=[{"prompt_search": raced}]).runs
     prepare = run.predicted.phases["prepare"].duration_s
     assert prepare is not None
     # Ended after four of eight questions a prompt, it takes half.
