@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,41 @@ def write_json(path: Path, content: Any) -> None:
 def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
     """Write one JSON object a line, whole or not at all."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for a formula, when a cell of text begins with it: OWASP, "CSV
+Injection"."""
+_QUOTE = "'"
+
+
+def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows under a header as CSV (comma, LF), empty where a row has nothing or None; names and
+    other texts are `harmless`."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(columns), restval="", lineterminator="\n")
+    writer.writerow({name: harmless(name) for name in writer.fieldnames})
+    writer.writerows({name: harmless(cell) for name, cell in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def harmless(cell: Any) -> Any:
+    """The cell; text that a spreadsheet would run has an apostrophe before it. So has such text
+    that begins with apostrophes: `unquoted` gives back each text as it was, but for its ends of
+    lines, which are LF (a CR would end the row, for csv does not quote it)."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")
+    return f"{_QUOTE}{text}" if _is_run(text) else text
+
+
+def unquoted(cell: str) -> str:
+    """The text that `harmless` was given."""
+    return cell[1:] if cell.startswith(_QUOTE) and _is_run(cell) else cell
+
+
+def _is_run(cell: str) -> bool:
+    return cell.lstrip(_QUOTE).startswith(FORMULA)
 
 
 def read_json_lines(path: Path) -> list[tuple[int, Any]]:

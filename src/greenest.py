@@ -41,7 +41,8 @@ class Expected:
 @dataclass(frozen=True)
 class Outlook:
     """One place: a run that starts at once, and the one that emits the least, None where the
-    forecast does not hold the whole of it; without any forecast `reason` says why."""
+    forecast does not hold the whole of it; without any forecast `reason` says why. `until` is the
+    last start that the forecast tells of, where that is before the latest that was asked for."""
 
     place: str
     now: Window | None = None
@@ -49,6 +50,7 @@ class Outlook:
     source: str = ""
     kind: str = "average"
     reason: str = ""
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class When:
                     "place": each.place,
                     "now": self._plain(each.now),
                     "best": self._plain(each.best),
+                    "known_until": each.until and each.until.isoformat(timespec="seconds"),
                     "kind": each.kind,
                     "source": each.source,
                     "reason": each.reason,
@@ -174,12 +177,14 @@ def _outlook(
         forecast = forecaster.forecast(now, latest + duration)
     except IntensityUnavailable as error:
         return Outlook(place, reason=f"{grid.provider}: {error}")
+    until = forecast.intervals[-1].end - duration
     return Outlook(
         place,
         forecast.mean(now, duration),
         forecast.least(now, latest, duration),
         forecast.source,
         forecast.kind,
+        until=until if until < latest else None,
     )
 
 
@@ -226,7 +231,7 @@ def expected(
     folder: Path,
     duration_s: float | None = None,
     energy_j: float | None = None,
-    plan: Callable[[Recipe], tuple[float, float | None]] | None = None,
+    plan: Callable[[Recipe], tuple[float | None, float | None]] | None = None,
 ) -> Expected:
     """What a recipe will take: as given, else as its records in `folder` took, else by `plan`, in
     seconds and joules.
@@ -237,7 +242,9 @@ def expected(
         return Expected(duration_s, energy_j, "as given")
     known = measured(recipe, load_records(folder)) if folder.is_dir() else None
     if known is None and plan is not None:
-        known = Expected(*plan(recipe), "as planned")
+        planned_s, planned_j = plan(recipe)
+        if planned_s is not None:
+            known = Expected(planned_s, planned_j, "as planned")
     if duration_s is not None:
         joules = None if known is None else known.energy_j
         source = "" if joules is None or known is None else f"; energy {known.source}"

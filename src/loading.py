@@ -11,6 +11,7 @@ from .endpoint_ref import EndpointRef
 from .errors import InputError
 from .measure.accounts.endpoint_energy import token_energy
 from .measure.record import Record
+from .measure.store import load_records
 from .models.endpoint import read_key
 from .system import Decoding, EndpointSystem, LocalSystem, System, parse_system
 from .tasks.task import REFUSAL
@@ -70,7 +71,10 @@ def load_system(
 
 
 def system_of(source: System | Record | Path | str) -> System:
-    """A System as it is, or that of a Record, or what `load_system` makes of a name or folder."""
+    """A System as it is, or that of a Record or of its file, or what `load_system` makes of a name
+    or folder."""
+    if isinstance(source, Path | str) and Path(source).suffix == ".json":
+        (source,) = load_records(source)
     if isinstance(source, Record):
         return parse_system(source.system)
     return load_system(str(source)) if isinstance(source, Path | str) else source

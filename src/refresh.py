@@ -82,7 +82,7 @@ def refreshed(
         stale = found if made == system else asker.ask(system, changed)
         if not ranks.main:
             return Refreshed()
-        tools = tools_of(job.task.metrics, job.scoring_embedder, pool)
+        tools = tools_of(job.task.metrics, job.scoring_embedder, pool, made)
         unchanged = [example for example in examples if example.id not in ids]
         kept = {example.id for example in unchanged}
         refresh = Refresh(

@@ -20,7 +20,7 @@ def as_retriever(
     system: System | Record | Path | str, k: int | None = None, *, stages: StageStore | None = None
 ) -> SystemRetriever:
     """What a System retrieves as LangChain's `BaseRetriever`; `system` may also be the folder that
-    it was saved in, or the Record of its run.
+    it was saved in, or the Record of its run, or that record's file.
 
     Documents have the chunk's id, and in their metadata `document`, `title`, `score`, `source`, and
     what else is known of the document. `k` is the most chunks of an index or a store, in the place

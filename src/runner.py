@@ -26,6 +26,7 @@ from .measure.environment import environment
 from .measure.ledger import Ledger
 from .measure.meter import Meter, add_phases
 from .measure.noise import noise_flags
+from .measure.predicted import kept_prediction
 from .measure.processes import gather_phases
 from .measure.record import Bill, Record, ScoredAnswer
 from .measure.serving import batch_of
@@ -122,8 +123,7 @@ class Runner:
 
     def _run(self, job: Job) -> Record:
         self.ranks.each(self._idle)
-        started = time.perf_counter()
-        began = now()
+        started, began = time.perf_counter(), now()
         self.pool.seed = job.seed
         answers: list[ScoredAnswer] = []
         served = self.pool.served()
@@ -199,7 +199,7 @@ class Runner:
         phases = {"load": add_phases(loads), "answer": answered}
         noise = noise_flags(answered) or (noise_flags(single) if single else ())
         with self.meter.phase("scoring") as scoring:
-            tools = tools_of(job.task.metrics, job.scoring_embedder, self.pool)
+            tools = tools_of(job.task.metrics, job.scoring_embedder, self.pool, system)
             scored, quality = score_answers(examples, answers, job.task, tools)
         forgot = forgetting(
             system, job.system, count=job.general_questions, pool=self.pool, progress=self.progress
@@ -285,6 +285,7 @@ class Runner:
                     "always_refuse": reference_scores(job.task, job.split),
                 },
                 "baseline": self.meter.baseline,
+                "predicted": kept_prediction(job.key),
                 "environment": {
                     **environment(),
                     "machine": machine(),

@@ -12,11 +12,14 @@ from .measure.quality import Tools, mean, metric_of, needs_of, outcome, rate, to
 from .measure.record import Score, ScoredAnswer
 from .prompt import Passage
 from .rag.entity_tree import DOCUMENT
+from .system import System
 from .tasks.items import item_of
 from .tasks.task import Example, Split, Task
 
 DIGITS = 6
 """Decimals kept of the values by question."""
+RETRIEVING = ("index", "summary", "langchain")
+"""Sources that look for documents: where they find none, that is a score of 0."""
 
 
 def score_answers(
@@ -109,15 +112,22 @@ def reference_scores(task: Task, split: Split, tools: Tools | None = None) -> di
     return {name: figure.value for name, figure in figures.items() if figure is not None}
 
 
-def tools_of(metrics: Sequence[str], embedder: str, pool: Pool) -> Tools:
-    """What metrics may need: the scoring embedder, and judges, whose calls are metered."""
+def tools_of(metrics: Sequence[str], embedder: str, pool: Pool, system: System) -> Tools:
+    """What metrics may need: the scoring embedder, judges, whose calls are metered, and how many
+    documents the System that answered looks for."""
 
     def judge(factory: str, prompts: Sequence[str]) -> Sequence[str | None]:
         with pool.meter.phase("judging"):
             return ask_chat_model(factory, prompts)
 
     opened = pool.embedder(embedder) if "embed" in needs_of(metrics) else None
-    return Tools(embed=opened.uncached().encode_documents if opened else None, judge=judge)
+    return Tools(
+        embed=opened.uncached().encode_documents if opened else None,
+        judge=judge,
+        retrieves=max(
+            (getattr(one, "k", 1) for one in system.sources if one.type in RETRIEVING), default=0
+        ),
+    )
 
 
 def ask_chat_model(factory: str, prompts: Sequence[str]) -> list[str | None]:

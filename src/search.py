@@ -72,4 +72,10 @@ class Search(SearchSettings):
                 "threshold needs scores and fusion: rrf knows ranks only; take min_max or a "
                 "reranker"
             )
+        bounded = self.by != "lexical" and self.reranker is None
+        if self.threshold is not None and self.threshold > 1 and bounded:
+            return (
+                f"threshold is {self.threshold:g}, and scores of search: {self.by} are 1 at the "
+                "most, so nothing would be found; take a number below 1"
+            )
         return ""

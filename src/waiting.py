@@ -36,12 +36,13 @@ WAITED = "waited"
 
 
 class Waited(Value):
-    """One wait, kept until its run is done. `flag` is for the records, empty where nothing was
-    waited for."""
+    """One wait, kept until its run is done. `chosen` is the start that was chosen last; `flag` is
+    for the records, empty where nothing was waited for."""
 
     asked_at: AwareDatetime
     latest: AwareDatetime
     g_per_kwh_at_once: float | None = None
+    chosen: AwareDatetime | None = None
     began_at: AwareDatetime | None = None
     flag: str = ""
 
@@ -125,29 +126,30 @@ def wait_for(
         if moment >= look_at:
             look_at = moment + LOOK_EVERY
             work = work or expected()
-            found = _looked(recipe, work, moment, wait.latest, say, first=chosen is None)
+            found = _looked(recipe, work, moment, wait.latest, say, first=wait.chosen is None)
             if found is not None:
-                if chosen is None and kept is None:
-                    at_once = found.now.g_per_kwh if found.now else None
-                    wait = wait.model_copy(update={"g_per_kwh_at_once": at_once})
+                if found.best.start != wait.chosen:
+                    changes: dict[str, object] = {"chosen": found.best.start}
+                    if wait.chosen is None:
+                        changes["g_per_kwh_at_once"] = found.now.g_per_kwh if found.now else None
+                    wait = wait.model_copy(update=changes)
                     write_text(path, wait.model_dump_json(indent=2) + "\n")
-                if chosen is None or found.best.start != chosen.best.start:
                     say(_plan(found))
                 chosen = found
-        assert chosen is not None  # the first look has a choice, or raises
-        left = (chosen.best.start - moment).total_seconds()
+        assert wait.chosen is not None  # the first look has a choice, or raises
+        left = (wait.chosen - moment).total_seconds()
         if left <= 0:
             break
-        told = f"waiting until {clock(chosen.best.start)}, minutes"
+        told = f"waiting until {clock(wait.chosen)}, minutes"
         if bar not in ("", told):
             progress(bar, 1, 1)
         bar = told
-        whole_s = (chosen.best.start - wait.asked_at).total_seconds()
+        whole_s = (wait.chosen - wait.asked_at).total_seconds()
         progress(bar, round((whole_s - left) / 60), max(1, round(whole_s / 60)))
         sleep(min(NAP_S, left))
     if bar:
         progress(bar, 1, 1)
-    if kept is not None and chosen is None:
+    if kept is not None and now() >= wait.latest:
         say(f"the time to wait was over at {clock(wait.latest)}: starts now")
     began = now()
     wait = wait.model_copy(update={"began_at": began, "flag": _flag(wait, began, chosen)})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
 from pathlib import Path
 from typing import NoReturn
@@ -11,12 +13,15 @@ import pytest
 
 from wattune.errors import StorageError
 from wattune.files import (
+    FORMULA,
     cache_folder,
+    csv_text,
     folder_bytes,
     read_json_lines,
     read_text,
     shipped_folder,
     storage,
+    unquoted,
     write_json,
     write_json_lines,
     write_text,
@@ -118,3 +123,28 @@ def test_a_disk_that_fills_under_safetensors_is_told_too(tmp_path: Path, code: i
         raise SafetensorError(f"Error while serializing: I/O error: ... (os error {code})")
     with pytest.raises(SafetensorError), storage(tmp_path):
         raise SafetensorError("Error while serializing: something else")
+
+
+def test_csv_has_no_cell_that_a_spreadsheet_would_run() -> None:
+    texts = [
+        "=1+1",
+        "+1",
+        "-0.5",
+        "@SUM(A1)",
+        "\t=1",
+        "a\r=1",
+        "\r\n=1",
+        "\n=1",
+        "'=1",
+        "'tis",
+        "a=b",
+        "",
+    ]
+    text = csv_text(["=name", "value"], [{"=name": one, "value": -0.5} for one in texts])
+    header, *rows = csv.reader(io.StringIO(text, newline=""))
+    assert header == ["'=name", "value"]
+    assert not [row for row in rows if row[0].startswith(FORMULA)]
+    plain = [one.replace("\r\n", "\n").replace("\r", "\n") for one in texts]
+    assert [unquoted(row[0]) for row in rows] == plain
+    assert {row[1] for row in rows} == {"-0.5"}  # a number stays one
+    assert csv_text(["a", "b", "c"], [{"a": None, "b": "x"}]) == "a,b,c\n,x,\n"

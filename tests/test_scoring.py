@@ -174,3 +174,5 @@ def test_what_a_hierarchy_told_takes_no_rank_unless_it_is_evidence() -> None:
     assert [passage["document"] for passage in scored[0].passages] == ["hierarchy", "people"]
     _, fields = score_answers(asked[:1], [tree], TASK)
     assert not any("@" in name for name in fields["quality"])  # no document was looked for
+    _, fields = score_answers(asked[:1], [tree], TASK, Tools(retrieves=2))
+    assert fields["quality"]["recall@2"].value == 0.0  # looked for, and not found

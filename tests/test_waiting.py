@@ -133,6 +133,22 @@ def test_stopped_and_asked_again_it_goes_on(world: World) -> None:
     assert world.moment == NOON + 5 * HOUR
 
 
+def test_stopped_and_asked_again_without_a_forecast_the_choice_stays(world: World) -> None:
+    world.expect(100, 90, 95, 80, 25, 80, 80, 80)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    world.at[NOON + HOUR] = stop
+    with pytest.raises(KeyboardInterrupt):
+        world.wait()
+    world.file.unlink()
+    waited = world.wait()
+    assert waited.began_at == NOON + 4 * HOUR
+    assert "what it saves is not known" in waited.flag
+    assert any("the choice stays" in line for line in world.said)
+
+
 def test_after_the_time_it_starts_at_once(world: World) -> None:
     world.expect(100, 90, 95, 80, 25, 80, 80, 80)
 

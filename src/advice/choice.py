@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..compare.floor import reaches
 from ..compare.frontier import on_frontier
 from ..compare.lifecycle import Estimate, LifeCycle
 from ..compare.seeds import Row
@@ -21,7 +22,7 @@ from ..compare.verdicts import Verdict, verdicts
 from ..measure.carbon import carbon_of, emissions_g
 from ..measure.quality import better
 from ..measure.record import Score
-from .constraints import checks_of, reaches
+from .constraints import checks_of
 from .needs import Needs
 from .verdict import Check
 

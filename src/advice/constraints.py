@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 from ..compare.elsewhere import asked_elsewhere
 from ..compare.figures import answer_wh_per_1000, quality_columns
+from ..compare.floor import reaches
 from ..compare.lifecycle import LifeCycle
 from ..compare.seeds import Row
 from ..compare.serving import FEW_REALTIME, realtime_wh_per_1000
+from ..compare.wording import number
 from ..measure.licences import is_open
-from ..measure.quality import better
 from ..measure.record import Record
-from ..measure.score import Score
 from ..models.catalogue import CATALOGUE
 from .needs import Needs
 from .verdict import Check, Constraint, State
-from .wording import number, scored
+from .wording import scored
 
 NO_MODEL = "none: no language model"
 
@@ -60,14 +59,6 @@ def _quality(row: Row, metric: str, floor: float) -> Check:
 FLOOR_WORDS = {
     "surely": "surely reaches", "perhaps": "is not distinguishable from", "no": "misses",
 }  # fmt: skip
-
-
-def reaches(score: Score, floor: float, metric: str) -> Literal["surely", "perhaps", "no"]:
-    """Whether a mean reaches a floor: surely where the whole 95 % interval does, perhaps where it
-    holds the floor, so that these questions cannot tell the two apart."""
-    if better(metric) == "higher":
-        return "surely" if score.low >= floor else "perhaps" if score.high >= floor else "no"
-    return "surely" if score.high <= floor else "perhaps" if score.low <= floor else "no"
 
 
 def _latency(row: Row, limit_s: float) -> Check:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..compare.comparability import COST, QUALITY, Group, hardware
-from ..compare.figures import JOULES_PER_WH, energy_provenance, quality_columns
+from ..compare.figures import energy_provenance, quality_columns
 from ..compare.lifecycle import LifeCycle, life_cycles
 from ..compare.seeds import Row
 from ..compare.table import Comparison, compare
+from ..compare.transfer_table import projection_notes
 from ..errors import InputError, did_you_mean
+from ..measure.carbon import J_PER_WH
 from ..measure.record import Record
 from .choice import Offer, choose, offer_of
 from .gaps import Scene, gaps_of
@@ -182,9 +184,9 @@ def _candidate(offer: Offer, scene: Scene, second: Offer | None) -> Candidate:
         standing=standing,
         why=why_not(offer, standing, scene),
         quality=offer.quality,
-        total_wh=amount_of(cycle.total_j, 1 / JOULES_PER_WH),
+        total_wh=amount_of(cycle.total_j, 1 / J_PER_WH),
         parts_wh={
-            name: None if joules is None else joules / JOULES_PER_WH
+            name: None if joules is None else joules / J_PER_WH
             for name, joules in cycle.parts_j.items()
         },
         total_g=offer.grams,
@@ -193,6 +195,7 @@ def _candidate(offer: Offer, scene: Scene, second: Offer | None) -> Candidate:
         refresh_assumed=offer.assumed,
         checks=offer.checks,
         on_frontier=offer in choice.frontier if offer.eligible else None,
+        projected=any(record.projected for record in offer.row.records),
     )
 
 
@@ -206,6 +209,7 @@ def _provenance(offers: Sequence[Offer], metric: str) -> tuple[str, ...]:
     dates = sorted({record.created_at[:10] for record in records if record.created_at})
     when = f" of {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
     return (
+        *projection_notes(records),
         f"Quality: mean {quality_columns([metric])[0].plain} over {asked} of the "
         f"{first.get('split', 'test')} split of {first.get('name', 'the task')}; in brackets the "
         "95 % interval.",
@@ -222,10 +226,9 @@ def _differences(groups: Sequence[Group]) -> list[str]:
         return [""] * len(groups)
     first = [group.rows[0].records[0] for group in groups]
     tasks = [str(record.task.get("name", "unnamed")) for record in first]
-    told: dict[str, list[str]] = {"task": tasks}
-    if len(set(tasks)) == 1:
+    told = {"task": tasks} | {name: [of(one) for one in first] for name, of in COST.items()}
+    if len(set(zip(*told.values(), strict=True))) < len(groups):  # they tell not all apart
         told |= {name: [of(record) for record in first] for name, of in QUALITY.items()}
-    told |= {name: [of(record) for record in first] for name, of in COST.items()}
     apart = {AS_SAID.get(name, name): of for name, of in told.items() if len(set(of)) > 1}
     return ["; ".join(f"{name}: {of[n]}" for name, of in apart.items()) for n in range(len(groups))]
 

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 from ..compare.comparability import contention
 from ..compare.figures import FEW_QUESTIONS, energy_provenance, quality_columns
+from ..compare.floor import reaches
 from ..compare.training import trainings
+from ..compare.transfer_table import projected_onto
+from ..compare.wording import listed, number
 from ..measure.record import Record
 from ..measure.statistics import questions_needed
 from ..models.catalogue import CATALOGUE
 from .choice import Choice, Offer
-from .constraints import model_of, reaches
+from .constraints import model_of
 from .needs import Needs
 from .verdict import Gap
-from .wording import counted, listed, number, who
+from .wording import counted, who
 
 SMALL_PARAMETERS = 1_000_000_000
 """Below a billion, a model is easily led astray by passages (docs/method.md)."""
@@ -55,10 +58,25 @@ def gaps_of(scene: Scene) -> tuple[Gap, ...]:
     """The gaps in order: what keeps a run from being chosen, what might turn the choice, then what
     makes its figures less sure, then where they end."""
     return (
-        *_untold(scene), *_refreshes(scene), *_alone(scene), *_contended(scene), *_split(scene),
-        *_near_the_floor(scene), *_few_questions(scene), *_one_seed(scene), *_modelled(scene),
-        *_model(scene),
+        *_projected(scene), *_untold(scene), *_refreshes(scene), *_alone(scene),
+        *_contended(scene), *_split(scene), *_near_the_floor(scene), *_few_questions(scene),
+        *_one_seed(scene), *_modelled(scene), *_model(scene),
     )  # fmt: skip
+
+
+def _projected(scene: Scene) -> list[Gap]:
+    """Costs that were not measured where they are claimed, and quality of another size of model."""
+    found = {projected_onto(r): r.projected for r in _records(scene) if r.projected}
+    gaps = []
+    for target, told in found.items():
+        text = f"Energy and time were not measured on {target}: they are projected."
+        if told.parameters:
+            text += (
+                f" Quality is that of {told.of_model}: what another size would answer is not "
+                "known, so this says what it would cost, not which one would be good enough."
+            )
+        gaps.append(Gap(what=text, measure=f"{scene.again()}, on the machine and model it is for"))
+    return gaps
 
 
 def _untold(scene: Scene) -> list[Gap]:
@@ -173,7 +191,7 @@ def _one_seed(scene: Scene) -> list[Gap]:
 
 
 def _modelled(scene: Scene) -> list[Gap]:
-    known = [set(energy_provenance(r).values()) for r in _records(scene)]
+    known = [set(energy_provenance(r).values()) for r in _records(scene) if not r.projected]
     if not any(known):
         return []
     if any("failed" in how for how in known):
@@ -190,7 +208,8 @@ def _modelled(scene: Scene) -> list[Gap]:
 
 def _model(scene: Scene) -> list[Gap]:
     records = _records(scene)
-    models, tasks = ({*map(model_of, records)}, {str(r.task.get("name")) for r in records})
+    asked = {r.projected.of_model if r.projected else model_of(r) for r in records}
+    models, tasks = (asked, {str(r.task.get("name")) for r in records})
     sizes = [CATALOGUE[name].parameters for name in models if name in CATALOGUE]
     size = (
         f", of {number(min(sizes) / 1e6)} million parameters,"

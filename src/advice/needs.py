@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..compare.usage import Usage
+from ..compare.wording import number, span
 from ..values import Value
-from .wording import at_least, energy, number, often, span
+from .wording import at_least, energy, often
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Limit = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 
 from ..compare.break_even import BreakEven, break_even
-from ..compare.figures import JOULES_PER_WH, quality_columns
+from ..compare.figures import quality_columns
 from ..compare.lifecycle import Estimate
+from ..compare.wording import number, span
+from ..measure.carbon import J_PER_WH
 from ..measure.paired import Difference, paired_differences
 from ..measure.quality import better
 from .choice import Offer
 from .needs import Needs
 from .verdict import Amount, Price
-from .wording import POINT, energy, number, span
+from .wording import POINT, energy
 
-PER_1000 = 1000 / JOULES_PER_WH
+PER_1000 = 1000 / J_PER_WH
 """From the joules of an answer to the Wh of 1,000."""
 
 
@@ -29,13 +31,13 @@ def price_of(one: Offer, other: Offer, needs: Needs, metric: str) -> Price:
     each = _extra(best, over, even)
     more_j = _minus(_total(best), _total(over))
     points = abs(apart) / POINT
-    wh_per_point = None if more_j is None or not points else more_j / JOULES_PER_WH / points
+    wh_per_point = None if more_j is None or not points else more_j / J_PER_WH / points
     answers = amount_of(even.answers)
     return Price(
         run=best.name,
         over=over.name,
         gain=gain,
-        prepare_wh=None if once is None else once / JOULES_PER_WH,
+        prepare_wh=None if once is None else once / J_PER_WH,
         wh_per_1000=each,
         word=even.word,
         worth_it_after_answers=answers,
@@ -85,7 +87,7 @@ def _sentence(
     name = quality_columns([metric])[0].plain
     costs = []
     if once:
-        costs.append(f"{energy(abs(once) / JOULES_PER_WH)} {'once' if once > 0 else 'less once'}")
+        costs.append(f"{energy(abs(once) / J_PER_WH)} {'once' if once > 0 else 'less once'}")
     if each and each.value:
         if each.value > 0:
             costs.append(f"{energy(each.value)} more per 1,000 answers")

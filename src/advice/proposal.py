@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..compare.wording import number
 from ..durations import PER_YEAR
 from ..values import Value
 from .evidence import evidence
 from .situation import Situation
-from .wording import number
 
 FEW_EXAMPLES = 32
 """Below, tuning has too little to learn from: the rule of thumb of `wattune init`."""

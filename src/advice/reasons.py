@@ -4,32 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..compare.figures import JOULES_PER_WH, quality_columns
+from ..compare.comparability import contention
+from ..compare.figures import quality_columns
+from ..compare.floor import reaches
+from ..compare.sensitivity import close_to
+from ..compare.wording import listed, number, span
+from ..measure.carbon import J_PER_WH
 from ..measure.quality import better
 from .choice import Offer, beaten_by
-from .constraints import reaches
 from .gaps import Scene
 from .verdict import Check, Constraint, Standing
-from .wording import (
-    at_least,
-    counted,
-    energy,
-    energy_within,
-    grams,
-    listed,
-    number,
-    often,
-    scored,
-    span,
-    who,
-)
+from .wording import at_least, counted, energy, energy_within, grams, often, scored, who
 
 SAME = 0.005
 """Two costs that differ by less are said to be the same."""
 
 
 def headline(scene: Scene, nearest: Offer | None) -> str:
-    """The decision in one sentence."""
+    """The decision in one sentence, and another where its energies rank nothing."""
+    told = _decided(scene, nearest)
+    rivals = [record for o in scene.offers if o.cost is not None for record in o.row.records]
+    busy = [contention(record) is not None for record in rivals]
+    if scene.choice.taken is None or len(scene.offers) == 1 or not any(busy):
+        return told
+    which = "all" if all(busy) else "some"
+    return (
+        f"{told} But other programs kept the machine busy while {which} of them answered, so which "
+        "one is cheapest is not known yet: run them again, into a new folder, on an idle machine."
+    )
+
+
+def _decided(scene: Scene, nearest: Offer | None) -> str:
     taken, floor = scene.choice.taken, scene.needs.min_quality
     name = quality_columns([scene.metric])[0].plain
     if taken is None or taken.quality is None:
@@ -114,13 +119,13 @@ def _costs(scene: Scene, taken: Offer) -> str:
     cycle, usage = taken.cycle, scene.needs.usage
     assert cycle.total_j is not None
     total = cycle.total_j
-    within = energy_within(*(j / JOULES_PER_WH for j in (total.value, total.low, total.high)))
+    within = energy_within(*(j / J_PER_WH for j in (total.value, total.low, total.high)))
     words = {
         "prepare": "to prepare", "refreshes": f"to update {often(usage.refreshes_per_year)}",
         "answers": "to answer", "idle": "waiting",
     }  # fmt: skip
     parts = [
-        f"{energy(joules / JOULES_PER_WH)} {words.get(part, part)}"
+        f"{energy(joules / J_PER_WH)} {words.get(part, part)}"
         for part, joules in cycle.parts_j.items()
         if joules
     ]
@@ -184,11 +189,12 @@ def _beside(offer: Offer, taken: Offer, scene: Scene) -> str:
 
 
 def _same_cost(one: Offer, other: Offer) -> str:
-    """Said where the intervals of two totals overlap: what is between them may be chance."""
-    a, b = one.cycle.total_j, other.cycle.total_j
-    if a is None or b is None or a.high < b.low or b.high < a.low:
+    """Said where the totals cannot be told apart, draw by draw."""
+    known = [cycle for cycle in (one.cycle, other.cycle) if cycle.total_j is not None]
+    known.sort(key=lambda cycle: cycle.total_j.value if cycle.total_j else 0.0)
+    if len(known) < 2 or not close_to(known[0], known[1:]):
         return ""
-    return "; their intervals overlap, so the difference in energy may be chance"
+    return "; the difference in energy may be chance"
 
 
 def _failures(scene: Scene) -> list[str]:

@@ -83,6 +83,8 @@ def asked(given: Mapping[str, Any], ask: Ask) -> dict[str, Any]:
     """The content of a `Situation`: what was given, and the rest by asking."""
     found = dict(given)
     for name, question in QUESTIONS.items():
+        if found.get(name) == question.default == "unknown":
+            found[name] = None
         if name not in found:
             found[name] = _content(ask(question), question)
     return found

@@ -7,9 +7,10 @@ from typing import get_args
 
 from ..compare.figures import interval, quality_columns
 from ..compare.layout import Table
+from ..compare.wording import number, span
 from .proposal import Proposal, Suggestion
 from .verdict import Advice, Candidate, Decision, Standing
-from .wording import NAMED, number, span
+from .wording import NAMED
 
 SHOWN = 20
 """Rows of a table and names of a list that a person reads; the JSON has all."""

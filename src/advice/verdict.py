@@ -49,7 +49,8 @@ class Candidate(Value):
 
     Costs are None where a part of them is not known; `parts_wh` are those of preparing, refreshes,
     answers and waiting. `refresh_assumed` says that no refresh was measured, and each is counted as
-    preparing anew. `records` are the keys of the records the figures stand in.
+    preparing anew; `projected` that its costs were reckoned for another machine or model size, not
+    measured. `records` are the keys of the records the figures stand in.
     """
 
     run: str
@@ -65,6 +66,7 @@ class Candidate(Value):
     refresh_assumed: bool
     checks: tuple[Check, ...]
     on_frontier: bool | None
+    projected: bool = False
 
     def check(self, constraint: Constraint) -> Check | None:
         """How one constraint was met; None where it was not asked for."""

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, isclose, log10
+from math import isclose
 
+from ..compare.wording import listed, number
 from ..durations import PER_YEAR, YEAR_DAYS
 from ..measure.quality import better
 from ..measure.score import Score
 
-DIGITS = 3
-SPANS = ((YEAR_DAYS, "year"), (YEAR_DAYS / 12, "month"), (1.0, "day"))
 NAMED = 3
 """Runs that a sentence names; of more it says how many."""
 POINT = 0.01
 """One point of quality: a hundredth of a metric that runs from 0 to 1."""
-
-
-def number(value: float) -> str:
-    """With three significant digits, thousands parted: ``1,830``, ``0.431``, ``15,500``."""
-    if value == 0:
-        return "0"
-    decimals = DIGITS - 1 - floor(log10(abs(value)))
-    # Counts of a few thousand are rounded as well: more digits than the figure is known to.
-    shown = f"{round(value, decimals):,.{max(0, decimals)}f}"
-    return (shown.rstrip("0").rstrip(".") if "." in shown else shown).replace("-", "−")
 
 
 def energy(wh: float) -> str:
@@ -61,15 +50,6 @@ def at_least(metric: str) -> str:
     return "at least" if better(metric) == "higher" else "at most"
 
 
-def span(days: float) -> str:
-    """A time: ``1 year``, ``3 months``, ``10 days``."""
-    for size, name in SPANS:
-        count = days / size
-        if round(count) and (isclose(count, round(count)) or size == 1):
-            return f"{number(count)} {name}{'' if count == 1 else 's'}"
-    return f"{number(days)} days"
-
-
 def often(refreshes_per_year: float) -> str:
     """How often knowledge is brought up to date: ``weekly``, ``every 10 days``."""
     for word, times in PER_YEAR.items():
@@ -78,11 +58,6 @@ def often(refreshes_per_year: float) -> str:
     if refreshes_per_year < 1:
         return f"every {number(1 / refreshes_per_year)} years"
     return f"every {number(YEAR_DAYS / refreshes_per_year)} days"
-
-
-def listed(names: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def who(names: Sequence[str], total: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..measure.carbon import emissions_g
+from ..measure.carbon import J_PER_WH, emissions_g
 from ..measure.export import model_card_emissions
 from ..models.catalogue import CATALOGUE
 from ..models.quiet import quiet_hub
@@ -23,7 +23,6 @@ from .card_results import TASK_TYPE, named_scores, results, spaced
 if TYPE_CHECKING:
     from ..measure.record import Record, StageRecord
 
-J_PER_WH = 3600.0
 
 _SPOKEN = {
     "adapter": "an adapter",

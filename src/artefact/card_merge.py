@@ -1,7 +1,8 @@
 """A record's results and emissions in a model card that may be there already.
 
 Only the keys `model-index` and `co2_eq_emissions` of the front matter are written. All other text,
-comments and the order of keys included, stays as it stands, and so do results that are not ours.
+comments and the order of keys included, stays as it stands but for its ends of lines, which become
+LF, and so do results that are not ours.
 """
 
 from __future__ import annotations
@@ -46,10 +47,16 @@ def merged_card(text: str | None, record: Record, *, title: str) -> tuple[str, l
         blocks[EMISSIONS] = emissions
     if not blocks:
         raise InputError("; ".join(notes) or f'record "{record.name}" has no scores for a card')
-    for key, content in blocks.items():
-        front = _with(front, key, content)
-    made = f"---\n{front}---\n{body}"
-    _check(made)
+    try:
+        for key, content in blocks.items():
+            front = _with(front, key, content)
+        made = f"---\n{front}---\n{body}"
+        _check(made)
+    except yaml.YAMLError as error:  # read alone it was whole
+        raise InputError(
+            "nothing can be added to the card's front matter: it ends before its line of ---; take "
+            f"out the line of ... ({str(error).splitlines()[0]})"
+        ) from error
     return made, notes
 
 

@@ -20,7 +20,7 @@ import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -68,15 +68,14 @@ class Needed(Value):
 class Manifest(Value):
     """What bundle.json says: what is in the bundle, and size and SHA-256 of each file.
 
-    Of a recipe also its task's fingerprint, the `models` that it names, and the keys that were
-    `left_out` as they are of the machine it was packed on.
+    Of a recipe also the `models` that it names, and the keys that were `left_out` as they are of
+    the machine it was packed on.
     """
 
     schema_version: int = SCHEMA_VERSION
     kind: Kind
     name: Line
     wattune: Line | None
-    task_fingerprint: Line | None = None
     models: tuple[Needed, ...] = ()
     left_out: tuple[Line, ...] = ()
     files: dict[str, SavedFile] = {}
@@ -86,13 +85,14 @@ def write_bundle(path: Path, about: Manifest, files: Mapping[str, Path | bytes])
     """Write `files` by their names in the bundle, and `about` with their digests, whole or not at
     all; the manifest that was written.
 
-    Raises `InputError` for more than a bundle may hold, `StorageError` where `path` cannot be
-    written.
+    Raises `InputError` for files that `extract` would refuse: more than a bundle may hold, or names
+    that not every system can write. Raises `StorageError` where `path` cannot be written.
     """
     names = sorted(files)
-    for packed in names:
-        _check_name(packed, path)
-    _check_sizes({name: _size(content) for name, content in files.items()}, path)
+    try:
+        _check_files(path, {name: _size(content) for name, content in files.items()})
+    except StorageError as error:
+        raise InputError(f"what is to be packed makes no bundle: {error}") from error
     saved: dict[str, SavedFile] = {}
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with storage(path):
@@ -192,10 +192,7 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     if {*manifest.files, MANIFEST} != set(names):
         odd = sorted({*manifest.files, MANIFEST} ^ set(names))[0]
         raise StorageError(f'{path}: "{odd}" stands in the archive or in {MANIFEST}, not in both')
-    for name in manifest.files:
-        _check_name(name, path)
-    _check_apart(path, manifest.files)
-    _check_sizes({name: facts.bytes for name, facts in manifest.files.items()}, path)
+    _check_files(path, {name: facts.bytes for name, facts in manifest.files.items()})
     for info in infos:
         told = manifest.files.get(info.filename)
         if told is not None and info.file_size != told.bytes:
@@ -218,6 +215,14 @@ def _check_entry(path: Path, info: zipfile.ZipInfo) -> None:
         raise StorageError(f'{path}: "{info.filename}" is packed in a way that bundles are not')
 
 
+def _check_files(path: Path, sizes: Mapping[str, int]) -> None:
+    """Raise `StorageError` unless a bundle may hold files of these names and bytes."""
+    for name in sizes:
+        _check_name(name, path)
+    _check_apart(path, sizes)
+    _check_sizes(sizes, path)
+
+
 def _check_name(name: str, path: Path) -> None:
     """Raise `StorageError` for a name that could mean a place outside of the folder, is hidden, or
     that not every system can write."""
@@ -236,7 +241,7 @@ def _check_name(name: str, path: Path) -> None:
         raise StorageError(f"{path}: a file name of {len(name)} characters; rename it")
 
 
-def _check_apart(path: Path, names: Mapping[str, SavedFile]) -> None:
+def _check_apart(path: Path, names: Iterable[str]) -> None:
     """Raise `StorageError` where two names are one on some system, or a file is a folder too."""
     seen: dict[str, str] = {}
     for name in names:

@@ -15,6 +15,7 @@ CLAIMS: Mapping[Provenance, tuple[int | None, str]] = {
     "constant": (50, JUDGED),
     "modelled_tokens": (None, "not stated; a range stands with the record's component"),
     "provider_reported": (None, "not stated by the provider"),
+    "projected": (None, "projected, not measured; a range stands in the record"),
     "failed": (None, "there is no figure"),
 }
 """Within how many percent an energy is taken for right, None where nobody says, and who says so.

@@ -7,6 +7,7 @@ bills are of the machine that made them, and would stand in another machine's re
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import Any
 import yaml
 
 from ..endpoint_ref import EndpointRef
-from ..errors import InputError, StorageError
+from ..errors import InputError, ModelError, StorageError
 from ..measure.environment import version_of
 from ..measure.ledger import entry_files, load_ledger
 from ..measure.quality.custom import DOTTED
+from ..measure.quality.judge import PREFIX as JUDGE
 from ..measure.record import Record
 from ..measure.store import answers_path, load_records, record_files
 from ..models.catalogue import CATALOGUE
@@ -68,6 +70,8 @@ def pack_recipe(recipe: Recipe, bundle: Path) -> Manifest:
     What its settings say of this machine (`OF_THE_MACHINE`) is left out, and the manifest says so.
     """
     task, files = _task(recipe.settings)
+    if files:
+        _check_task(recipe.settings)
     settings = recipe.settings.plain()
     unset = Settings(task="", model="").plain()
     left_out = [key for key in OF_THE_MACHINE if settings[key] != unset[key]]
@@ -83,7 +87,6 @@ def pack_recipe(recipe: Recipe, bundle: Path) -> Manifest:
         kind="recipe",
         name=recipe.name,
         wattune=version_of("wattune") or "",
-        task_fingerprint=_fingerprint(recipe.settings) if files else None,
         models=tuple(_models(recipe.settings, content["runs"])),
         left_out=tuple(left_out),
     )
@@ -148,8 +151,18 @@ def named_code(folder: Path) -> list[str]:
     run would import and call."""
     files = [folder / RECIPE, *folder.rglob(TASK_MANIFEST)]
     texts = [text for file in files if file.is_file() for text in _texts(file)]
-    names = (text.removesuffix(HERE).rpartition("langchain:")[2] for text in texts)
+    texts = [text.removesuffix(HERE).removeprefix(JUDGE) for text in texts]
+    names = (text.rpartition("langchain:")[2] for text in texts)
     return sorted({name for name in names if DOTTED.fullmatch(name)})
+
+
+def other_revision(needed: Needed) -> str | None:
+    """The revision of what lies here under a packed model's name, where it is another one."""
+    found = None
+    if needed.origin != "endpoint":
+        with contextlib.suppress(ModelError):  # no whole model lies here
+            found = _reference(needed.name).revision
+    return found if needed.revision and found != needed.revision else None
 
 
 def _texts(file: Path) -> Iterator[str]:
@@ -185,11 +198,13 @@ def _task(settings: Settings) -> tuple[Any, dict[str, Path]]:
     return moved, {name: path}
 
 
-def _fingerprint(settings: Settings) -> str:
+def _check_task(settings: Settings) -> None:
+    """Raise `TaskError` for a task that could not be loaded there."""
     source = settings.task
     if isinstance(source, str):
-        return load_task(source).fingerprint
-    return load_task(source.source, columns=source.columns).fingerprint
+        load_task(source)
+    else:
+        load_task(source.source, columns=source.columns)
 
 
 def _task_files(folder: Path) -> Iterator[Path]:

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..files import csv_text
+from ..measure.carbon import J_PER_WH
 from .known import NOT_STATED
 from .lines import FACTOR_UNIT, Line
 
 if TYPE_CHECKING:
     from .inventory import Inventory
 
-J_PER_WH = 3600.0
 UNITS = {"s": "s", "j": "J", "g": "g CO2e"}
-RISKY = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for a formula, when a cell of text begins with it."""
 
 
 def csv_sheet(inventory: Inventory) -> str:
     """A header, one row a line in full precision, and a last row with the totals."""
-    out = io.StringIO()
-    columns = ["line", *Line.model_fields]
-    writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    for number, line in enumerate(inventory.lines, start=1):
-        plain = line.plain() | {"line": number, "notes": "; ".join(line.notes)}
-        writer.writerow({name: _safe(value) for name, value in plain.items()})
+    rows = [
+        line.plain() | {"line": number, "notes": "; ".join(line.notes)}
+        for number, line in enumerate(inventory.lines, start=1)
+    ]
     sums = {name: one.total for name, one in inventory.sums.items()}
     period = {"began": inventory.began, "ended": inventory.ended}
     said = {"software": inventory.written_by, "notes": "; ".join(inventory.check)}
-    writer.writerow({"line": "total", **period, **sums, **said})
-    return out.getvalue()
+    rows.append({"line": "total", **period, **sums, **said})
+    return csv_text(["line", *Line.model_fields], rows)
 
 
 def markdown_sheet(inventory: Inventory) -> str:
@@ -147,8 +141,3 @@ def _text(cell: str) -> str:
     """What was typed by others, in one cell: no HTML, no new line, no new column."""
     plain = " ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|")
     return plain.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _safe(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets a quote before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(RISKY) else value

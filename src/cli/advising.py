@@ -25,6 +25,8 @@ from .needs_options import (
     WeighBy,
     needs_of,
 )
+from .options import NEEDS, USAGE, refuse
+from .transfer_options import From, On, Parameters, projected
 from .usage_options import (
     AnswersPerDay,
     CachedShare,
@@ -39,6 +41,7 @@ from .usage_options import (
 
 if TYPE_CHECKING:
     from ..advice import Advice, Needs
+    from ..measure.record import Record
 
 
 class AdviceFormat(enum.StrEnum):
@@ -53,6 +56,7 @@ ENDINGS = {".md": AdviceFormat.markdown, ".json": AdviceFormat.json}
 
 
 def advise(
+    context: typer.Context,
     runs: Annotated[
         list[str] | None, typer.Argument(help="Folders or files of records: runs/quickstart")
     ] = None,
@@ -83,6 +87,9 @@ def advise(
     place: Place = None,
     weigh: WeighBy = Weigh.energy,
     allow: Together = False,
+    on: On = None,
+    parameters: Parameters = None,
+    sources: From = None,
     format: Annotated[AdviceFormat | None, typer.Option("--format", help="Default: text.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file: .md or .json.")
@@ -99,6 +106,7 @@ def advise(
     if ask or answers is not None:
         if runs:
             raise InputError(f"--ask is for who has no records; leave out {' '.join(runs)}")
+        refuse(context, "with --ask", *USAGE, *NEEDS, "allow", "on", "parameters", "sources")
         from .asking import propose
 
         propose(answers, write_recipe, _format_of(output, format), output)
@@ -108,8 +116,7 @@ def advise(
             "give a folder of records (wattune advise runs/quickstart --answers-per-day 1000), or "
             "--ask where there are none yet"
         )
-    if write_recipe is not None:
-        raise InputError("--write-recipe goes with --ask")
+    refuse(context, "without --ask", "write_recipe")
     if answers_per_day is None:
         raise InputError(
             "--answers-per-day is missing: what is cheap depends on how much it is used; 100 is a "
@@ -138,15 +145,6 @@ def advise(
         place=place,
         weigh=weigh,
     )
-    _tell(runs, needs, allow, _format_of(output, format), output)
-
-
-def _tell(
-    runs: list[str], needs: Needs, allow: bool, format: AdviceFormat, output: Path | None
-) -> None:
-    """Print or write the advice; raise `ConstraintNotMet` where it has nothing to recommend."""
-    from ..advice import advise as advise_from
-    from ..compare import compare as compare_records
     from ..measure.store import load_records
 
     records = [record for path in runs for record in load_records(path)]
@@ -155,8 +153,20 @@ def _tell(
             f"{', '.join(runs)}: no records there; run a recipe first (wattune compare), or "
             "wattune advise --ask"
         )
+    records = projected(records, on, parameters, sources)
+    _tell(records, _recipe_of(runs[0]), needs, allow, _format_of(output, format), output)
+
+
+def _tell(
+    records: list[Record], recipe: str, needs: Needs, allow: bool, format: AdviceFormat,
+    output: Path | None,
+) -> None:  # fmt: skip
+    """Print or write the advice; raise `ConstraintNotMet` where it has nothing to recommend."""
+    from ..advice import advise as advise_from
+    from ..compare import compare as compare_records
+
     comparison = compare_records(records, allow=allow)
-    advice = advise_from(comparison, needs, recipe=_recipe_of(runs[0]))
+    advice = advise_from(comparison, needs, recipe=recipe)
     printed(advice, format, output)
     if not advice.met:
         raise ConstraintNotMet(advice.decisions[0].headline)

@@ -15,6 +15,8 @@ from .auditing import pack, unpack
 from .cache import cache_app
 from .comparing import compare, shown
 from .models import models_app
+from .options import refuse
+from .planning import Budgeted, calibrate, plan
 from .prompts import prompts_app
 from .recipes import cp, init, list_recipes, validate
 from .records import export, ledger
@@ -64,6 +66,7 @@ app.add_typer(prompts_app, name="prompts")
 
 @app.command()
 def run(
+    context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A recipe file, or a shipped one: lora")],
     overrides: Overrides = None,
     runs: RunsFolder = Path("runs"),
@@ -74,14 +77,17 @@ def run(
     start: Start = None,
     within: Within = "24h",
     duration: Duration = None,
+    budget: Budgeted = None,
 ) -> None:
     """Run the run(s) of a recipe and print their table.
 
     Examples: wattune run recipes/lora.yaml lora.r=8 ; accelerate launch -m wattune run lora.yaml
     """
+    if start is None:
+        refuse(context, "without --start greenest", "within", "duration")
     records = made(
         recipe, overrides or [], runs, quick, allow_overlap, no_progress, no_cache, start, within,
-        duration,
+        duration, budget,
     )  # fmt: skip
     if not speaks():
         return
@@ -109,6 +115,7 @@ def ask(
     show_asked(question, ask_all(runs, question, place=place))
 
 
+app.command("plan")(plan)
 app.command("compare")(compare)
 app.command("advise")(advise)
 app.command("report")(report)
@@ -117,6 +124,7 @@ app.command("init")(init)
 app.command("ls")(list_recipes)
 app.command("cp")(cp)
 app.command("validate")(validate)
+app.command("calibrate")(calibrate)
 app.command("ledger")(ledger)
 app.command("when")(when)
 app.command("forecast")(forecast)

@@ -42,6 +42,7 @@ def propose(
     proposal = proposed(validated(Situation, content, str(answers or "the answers")))
     if write_recipe is not None:
         write_text(write_recipe, proposal.recipe)
+        typer.echo(f"wrote {write_recipe}; next: wattune compare {write_recipe}", err=True)
     if format == "text" and output is None:
         proposal.show()
         return

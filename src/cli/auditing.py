@@ -48,7 +48,7 @@ def unpack(
 
     Examples: wattune unpack there.zip there ; wattune unpack back.zip runs/there
     """
-    from ..audit.packing import RECIPE, measured_at, named_code
+    from ..audit.packing import RECIPE, measured_at, named_code, other_revision
     from ..audit.packing import unpack as unpack_bundle
 
     made = unpack_bundle(bundle, folder)
@@ -62,6 +62,9 @@ def unpack(
         typer.echo(f"a run of it imports and calls {name}; look at it before you run it")
     for model in made.models:
         typer.echo(f"needs: {model.name} ({model.origin}, {model.revision or 'not pinned'})")
+        other = other_revision(model)
+        if other is not None:
+            typer.echo(f"here {model.name} is another one: {other}")
     typer.echo(f"next: wattune compare {folder / RECIPE} place=... (such as FRA: where you are)")
 
 

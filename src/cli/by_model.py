@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ..compare.by_hardware import ByHardware
     from ..compare.by_model import ByModel
     from ..measure.record import Record
 
@@ -19,6 +20,7 @@ class By(enum.StrEnum):
 
     run = "run"
     model = "model"
+    hardware = "hardware"
 
 
 Scores = Annotated[
@@ -57,6 +59,14 @@ def chosen(
     for sentence in sentences:
         typer.echo(sentence, err=True)
     return kept
+
+
+def compared_by_hardware(records: Sequence[Record], measured: Sequence[Record]) -> ByHardware:
+    """The comparison by machine; records that were projected stand beside the `measured` ones."""
+    from ..compare import compare
+    from ..compare.by_hardware import ByHardware
+
+    return ByHardware(compare([*measured, *records]))
 
 
 def compared_by_model(

@@ -17,10 +17,13 @@ from .by_model import (
     OnPremises,
     Scores,
     chosen,
+    compared_by_hardware,
     compared_by_model,
 )
 from .frugal import Finish, Frugal, compare_frugal
 from .needs_options import MetricName
+from .options import USAGE, refuse
+from .planning import Budgeted
 from .running import (
     AllowOverlap,
     Duration,
@@ -33,6 +36,7 @@ from .running import (
     made,
     speaks,
 )
+from .transfer_options import From, On, Parameters, projected
 from .usage_options import (
     AnswersPerDay,
     CachedShare,
@@ -46,6 +50,7 @@ from .usage_options import (
 )
 
 if TYPE_CHECKING:
+    from ..compare.by_hardware import ByHardware
     from ..compare.by_model import ByModel
     from ..compare.table import Comparison
     from ..compare.usage import Usage
@@ -55,6 +60,10 @@ HINT = (
     "To see which one pays back: --answers-per-day 1000 adds costs over a year, break-evens, and "
     "what would change the cheapest."
 )
+
+
+BY_MODEL = ("licence", "max_parameters", "language", "on_premises", "scores")
+TRANSFER = ("on", "parameters", "sources")
 
 
 class Format(enum.StrEnum):
@@ -67,6 +76,7 @@ class Format(enum.StrEnum):
 
 
 def compare(
+    context: typer.Context,
     what: Annotated[list[str], typer.Argument(help="A recipe and overrides, or folders/records.")],
     runs: RunsFolder = Path("runs"),
     quick: Quick = False,
@@ -76,6 +86,7 @@ def compare(
     start: Start = None,
     within: Within = "24h",
     duration: Duration = None,
+    budget: Budgeted = None,
     allow: Annotated[
         bool,
         typer.Option("--allow", help="Rank together what does not compare; marks the tables."),
@@ -97,12 +108,15 @@ def compare(
     cached_share: CachedShare = None,
     idle_hours: IdleHours = None,
     min_quality: MinQuality = None,
-    by: Annotated[By, typer.Option(help="Lay it out by run, or by base model.")] = By.run,
+    by: Annotated[By, typer.Option(help="Lay it out by run, base model or hardware.")] = By.run,
     licence: Licence = None,
     max_parameters: MaxParameters = None,
     language: Language = None,
     on_premises: OnPremises = False,
     scores: Scores = None,
+    on: On = None,
+    parameters: Parameters = None,
+    sources: From = None,
     frugal: Frugal = False,
     metric: MetricName = None,
     finish: Finish = False,
@@ -118,17 +132,34 @@ def compare(
     Examples: wattune compare quickstart --quick ; wattune compare runs/quickstart --format csv ;
     wattune compare runs/quickstart --answers-per-day 1000 --refresh weekly --min-quality 0.3 ;
     wattune compare quickstart --frugal --min-quality 0.3 ;
-    wattune compare runs/sizes --by model --licence open --max-parameters 1B
+    wattune compare runs/sizes --by model --licence open --max-parameters 1B ;
+    wattune compare runs/quickstart --on server.json ; wattune compare here there --by hardware
     """
+    as_format = _format_of(output, format)
     if frugal:
+        refuse(
+            context, "with --frugal", *USAGE, *BY_MODEL, *TRANSFER, "by", "baseline", "start",
+            "within", "duration", "budget", "allow", "output",
+        )  # fmt: skip
+        if as_format not in (Format.table, Format.json):
+            raise InputError(f"--frugal prints a table or JSON, and no {as_format.value}")
         first, *rest = what
         compare_frugal(
             first, rest, runs, quick, allow_overlap, no_progress, no_cache, min_quality, metric,
-            finish, format is Format.json,
+            finish, as_format is Format.json,
         )  # fmt: skip
         return
-    if scores and by is not By.model:
-        raise InputError("--scores are of models: give --by model, too")
+    refuse(context, "without --frugal", "metric", "finish")
+    if start is None:
+        refuse(context, "without --start greenest", "within", "duration")
+    if by is not By.model:
+        refuse(context, "without --by model", "scores")
+    if baseline is not None:
+        refuse(context, "with --baseline", *USAGE[1:], "min_quality", "by")
+    elif by is not By.run:
+        refuse(context, f"with --by {by.value}", *USAGE, "min_quality")
+    if by is By.hardware:
+        refuse(context, "with --by hardware, which pairs runs by what they are", "allow")
     usage = usage_of(
         answers_per_day,
         horizon=horizon,
@@ -146,6 +177,10 @@ def compare(
             raise InputError(
                 "give a recipe with overrides, or folders of records, not both: " + " ".join(what)
             )
+        refuse(
+            context, "with finished records; it is for a recipe", "runs", "quick", "allow_overlap",
+            "no_cache", "start", "within", "duration", "budget",
+        )  # fmt: skip
         from ..measure.store import load_records
 
         records = [record for path in what for record in load_records(path)]
@@ -154,12 +189,13 @@ def compare(
             raise InputError(f"{', '.join(what)}: no records there; run a recipe first")
     else:
         records = made(
-            first, rest, runs, quick, allow_overlap, no_progress, no_cache, start, within, duration
-        )
+            first, rest, runs, quick, allow_overlap, no_progress, no_cache, start, within, duration,
+            budget,
+        )  # fmt: skip
     if not speaks():
         return
     records = chosen(records, licence, max_parameters, language, on_premises)
-    as_format = _format_of(output, format)
+    measured, records = records, projected(records, on, parameters, sources)
     if baseline is not None:
         from .auditing import shown_savings
 
@@ -167,6 +203,8 @@ def compare(
         return
     if by is By.model:
         printed(compared_by_model(records, allow, scores), as_format, output)
+    elif by is By.hardware:
+        printed(compared_by_hardware(records, measured), as_format, output)
     else:
         shown(records, as_format, output, allow, usage, min_quality)
     if not any(record.status == "done" for record in records):
@@ -190,11 +228,13 @@ def shown(
         typer.echo(HINT)
 
 
-def printed(comparison: Comparison | ByModel, format: Format, output: Path | None) -> None:
-    """Print what was compared, by run or by model, or write it to a file."""
+def printed(
+    comparison: Comparison | ByModel | ByHardware, format: Format, output: Path | None
+) -> None:
+    """Print what was compared, by run, model or hardware, or write it to a file."""
     import json
 
-    from ..compare.by_model import ByModel
+    from ..compare.table import Comparison
     from ..compare.use_export import plain_comparison
     from ..files import write_text
 
@@ -205,10 +245,10 @@ def printed(comparison: Comparison | ByModel, format: Format, output: Path | Non
         text = comparison.to_csv()
     elif format is Format.json:
         plain: dict[str, Any] | list[dict[str, Any]]
-        if isinstance(comparison, ByModel):
-            plain = comparison.plain()
-        else:
+        if isinstance(comparison, Comparison):
             plain = plain_comparison(comparison)
+        else:
+            plain = comparison.plain()
         text = json.dumps(plain, indent=2) + "\n"
     else:  # a table in a file is Markdown
         text = comparison.to_markdown()

@@ -93,13 +93,18 @@ def list_recipes() -> None:
 
 def cp(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe: lora")],
-    to: Annotated[Path, typer.Argument(help="Where to: a folder or a new file.")] = Path("."),
+    to: Annotated[
+        Path, typer.Argument(help="Where to: a folder, a new file, or - to print.")
+    ] = Path("."),
 ) -> None:
     """Copy a shipped recipe, to be edited. Example: wattune cp lora my-lora.yaml"""
     from ..files import read_text, write_text
     from ..recipe_file import find_recipe
 
     source = find_recipe(recipe)
+    if str(to) == "-":
+        typer.echo(read_text(source), nl=False)
+        return
     target = to / source.name if to.is_dir() else to
     if target.exists():
         raise InputError(f"{target} exists already; name another file")

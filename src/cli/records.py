@@ -14,8 +14,6 @@ from ..errors import InputError, StorageError
 if TYPE_CHECKING:
     from ..measure.ledger import Entry
 
-J_PER_WH = 3600.0
-
 
 class LedgerFormat(enum.StrEnum):
     """How a ledger is printed."""
@@ -110,6 +108,8 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _wh(joules: float | None) -> str:
+    from ..measure.carbon import J_PER_WH
+
     return _number(None if joules is None else joules / J_PER_WH, 3)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +24,11 @@ from .needs_options import (
     WeighBy,
     needs_of,
 )
+from .options import NEEDS, USAGE, refuse
 from .usage_options import (
     YEAR,
     AnswersPerDay,
+    Boundary,
     CachedShare,
     Horizon,
     IdleHours,
@@ -42,16 +43,8 @@ START_ANSWERS = 10_000.0
 """Answers in all where the page's slider begins if nobody said how many: nothing rests on it."""
 
 
-class Boundary(enum.StrEnum):
-    """Whose machine it was, which decides the scope of its emissions."""
-
-    owned = "owned"
-    leased = "leased"
-    cloud = "cloud"
-    managed = "managed"
-
-
 def report(
+    context: typer.Context,
     runs: Annotated[list[Path], typer.Argument(help="Folders of records, or records.")],
     output: Annotated[
         Path | None,
@@ -94,12 +87,12 @@ def report(
     report.html --answers-per-day 100 --min-quality 0.3 --figures charts
     """
     if inventory:
+        refuse(context, "with --inventory", *USAGE, *NEEDS, "figures", "allow")
         _inventory(runs, output, boundary)
         return
     if output is None and figures is None:
         raise InputError("say where to: -o report.html, or --figures FOLDER for the charts alone")
-    if boundary is not None:
-        raise InputError("--boundary goes with --inventory")
+    refuse(context, "without --inventory", "boundary")
     from ..files import write_bytes
     from ..report import report_of, write_report
     from ..report.writing import check_ending

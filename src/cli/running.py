@@ -126,15 +126,19 @@ def made(
     start: str | None = None,
     within: str = "24h",
     duration: str | None = None,
+    budget: str | None = None,
 ) -> list[Record]:
     """The records of a recipe, a shipped one or a file: what is missing is run; with `start`
-    "greenest" when the grid is expected to be at its best."""
+    "greenest" when the grid is expected to be at its best. With a `budget` it is planned first, and
+    what is likely to exceed that raises `ConstraintNotMet` before anything is run."""
     from ..durations import seconds_of
     from ..greenest import expected
     from ..ranks import joined
     from ..recipe_file import load_recipe
     from ..run import run_recipe
     from ..waiting import greenest_start
+    from .planning import kept_within
+    from .timing import by_plan
 
     if start not in (None, "greenest"):
         raise InputError(f'--start "{start}": greenest is expected')
@@ -145,11 +149,14 @@ def made(
     with running(no_progress) as progress:
         progress.step("looking at the task and the model", brief=True)
         folder = runs / loaded.name
+        if budget is not None:
+            progress.say(joined().same(lambda: kept_within(budget, loaded, runs, allow_overlap)))
+        planned = by_plan(runs, allow_overlap=allow_overlap, say=progress.step)
         with greenest_start(
             loaded,
             folder,
             longest_s,
-            lambda: expected(loaded, folder, duration_s),
+            lambda: expected(loaded, folder, duration_s, plan=None if duration_s else planned),
             progress=progress,
             say=progress.say,
             allow_overlap=allow_overlap,

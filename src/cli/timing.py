@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from .options import refuse
 from .running import Overrides, Quick, RunsFolder
-from .usage_options import CachedShare, IdleHours, Refresh, RefreshAt, ServedAs, usage_of
+from .usage_options import Boundary, CachedShare, IdleHours, Refresh, RefreshAt, ServedAs, usage_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from ..compare.layout import Table
     from ..compare.projection import Year
     from ..greenest import Outlook, When
-
-J_PER_WH = 3600.0
+    from ..recipe import Recipe
 
 
 class WhenFormat(enum.StrEnum):
@@ -40,10 +43,10 @@ def when(
     overrides: Overrides = None,
     within: Annotated[str, typer.Option(help="Start within so long from now.")] = "24h",
     duration: Annotated[
-        str | None, typer.Option(help="How long it takes; default: as its records took.")
+        str | None, typer.Option(help="How long it takes; default: as recorded, else as planned.")
     ] = None,
     energy_wh: Annotated[
-        float | None, typer.Option(min=0, help="What it takes in Wh; default: by its records.")
+        float | None, typer.Option(min=0, help="What it takes in Wh; default: likewise.")
     ] = None,
     places: Annotated[
         str | None, typer.Option(help="Places to choose from, of --grid: FRA,DEU,GBR")
@@ -65,6 +68,7 @@ def when(
 
     from ..durations import seconds_of
     from ..greenest import expected, greenest, places_of
+    from ..measure.carbon import J_PER_WH
     from ..recipe_file import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
@@ -74,6 +78,7 @@ def when(
         runs / loaded.name,
         None if duration is None else seconds_of(duration),
         None if energy_wh is None else energy_wh * J_PER_WH,
+        None if duration is not None else by_plan(runs, allow_overlap=False),
     )
     names = [name.strip() for name in places.split(",")] if places else []
     now = datetime.now(UTC)
@@ -95,6 +100,25 @@ def when(
         typer.echo(line)
 
 
+def by_plan(
+    runs: Path, *, allow_overlap: bool, say: Callable[[str], None] = lambda line: None
+) -> Callable[[Recipe], tuple[float | None, float | None]]:
+    """What asks a plan for the likely seconds and joules of a recipe, None where it does not know;
+    its first plan on a machine calibrates that."""
+
+    def likely(recipe: Recipe) -> tuple[float | None, float | None]:
+        from .planning import planned
+
+        made = planned(recipe, runs, None, allow_overlap, say)
+        seconds, joules = made.duration_s, made.energy_j
+        return (
+            None if seconds is None else seconds.likely,
+            None if joules is None else joules.likely,
+        )
+
+    return likely
+
+
 def _advice(found: When) -> str:
     """What to do, in words."""
     from ..greenest import clock
@@ -102,13 +126,23 @@ def _advice(found: When) -> str:
     several = len(found.outlooks) > 1
     where = f" in {found.chosen.place}" if several else ""
     if found.best.start <= found.asked_at and found.chosen is found.outlooks[0]:
-        return f"Start now{where}: no later start{' and no other place' * several} emits less."
+        later = (
+            f" until {clock(min(ends))}, where the forecast ends," if (ends := _ends(found)) else ""
+        )
+        unknown = any(each.reason for each in found.outlooks)
+        place = f" and no other place{' that has a forecast' * unknown}" * several
+        return f"Start now{where}: no later start{later}{place} emits less."
     start = f"Start at {clock(found.best.start)}{where}"
     if found.saved_percent is None:
         return f"{start}; what that saves is not known: no forecast for a start now."
     grams = "" if found.saved_g is None else f"{found.saved_g:.3g} g, "
     here = f" in {found.outlooks[0].place}" * several
     return f"{start}: saves {grams}{found.saved_percent:.0f} % against now{here}."
+
+
+def _ends(found: When) -> list[datetime]:
+    """The last starts that forecasts tell of, of those that do not reach as far as was asked."""
+    return [each.until for each in found.outlooks if each.until is not None]
 
 
 def _starts(found: When) -> Table:
@@ -143,6 +177,7 @@ def _row(found: When, outlook: Outlook, *, best: bool) -> tuple[str, ...]:
 def _grounds(found: When) -> list[str]:
     """What the choice rests on."""
     from ..greenest import clock
+    from ..measure.carbon import J_PER_WH
 
     work = found.expected
     energy = "" if work.energy_j is None else f" and {work.energy_j / J_PER_WH:.3g} Wh"
@@ -154,6 +189,7 @@ def _grounds(found: When) -> list[str]:
         lines.append("Grams need an energy: --energy-wh, or records of this recipe.")
     for each in found.outlooks:
         known = f"by {each.source}" if each.source else f"not known: {each.reason}"
+        known += f", for starts until {clock(each.until)} only" if each.until else ""
         lines.append(f"{each.place}: {known}{', marginal' if each.kind == 'marginal' else ''}.")
     if len(found.outlooks) > 1:
         lines.append("The same energy is taken in all places; moving data there is not counted.")
@@ -161,6 +197,7 @@ def _grounds(found: When) -> list[str]:
 
 
 def forecast(
+    context: typer.Context,
     runs: Annotated[list[Path], typer.Argument(help="Folders of records, or records.")],
     answers_per_day: Annotated[float, typer.Option(min=0, help="Answers a day, at first.")],
     growth: Annotated[str, typer.Option(help="Of the answers: 5%/month, 30%/year")] = "0%/month",
@@ -170,7 +207,7 @@ def forecast(
         str | None, typer.Option(help="Country or region; default: as the records say.")
     ] = None,
     boundary: Annotated[
-        str | None, typer.Option(help="owned, leased, cloud or managed; default: as recorded.")
+        Boundary | None, typer.Option(help="Whose machine it is; default: as recorded.")
     ] = None,
     run: Annotated[str | None, typer.Option(help="Only the run of this name.")] = None,
     refresh_costs: RefreshAt = None,
@@ -194,6 +231,8 @@ def forecast(
     from ..files import write_bytes, write_text
     from ..measure.store import load_records
 
+    if output is not None:
+        refuse(context, "with -o, whose ending says the format", "format")
     endings = {*(f".{kind}" for kind in ("csv", "json")), *KINDS}
     if output is not None and output.suffix not in endings:
         raise InputError(f"{output}: the ending says the format; {', '.join(sorted(endings))}")
@@ -218,7 +257,7 @@ def forecast(
         months=months,
         growth_per_month=growth_of(growth),
         place=place,
-        boundary=boundary,
+        boundary=boundary.value if boundary else None,
     )
     if output is not None:
         if output.suffix in KINDS:
@@ -237,15 +276,11 @@ def forecast(
 
 
 def _text(year: Year, format: YearFormat) -> str:
-    import csv
-    import io
     import json
+
+    from ..files import csv_text
 
     rows = year.plain()
     if format is YearFormat.json:
         return json.dumps(rows, indent=2) + "\n"
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return csv_text(rows[0], rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,21 @@ class RefreshCosts(enum.StrEnum):
 
     measured = "measured"
     prepare = "prepare"
+
+
+class Boundary(enum.StrEnum):
+    """Whose machine it was, which decides the scope of its emissions."""
+
+    owned = "owned"
+    leased = "leased"
+    cloud = "cloud"
+    managed = "managed"
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number that anything could reach")
+    return value
 
 
 YEAR = "1y"
@@ -57,7 +73,11 @@ IdleHours = Annotated[
 ]
 MinQuality = Annotated[
     float | None,
-    typer.Option("--min-quality", help="What the first metric must reach to be good enough."),
+    typer.Option(
+        "--min-quality",
+        callback=_finite,
+        help="What the first metric must reach to be good enough.",
+    ),
 ]
 
 

@@ -11,16 +11,15 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..durations import DAY_S
 from ..errors import InputError
-from ..measure.carbon import emissions_g
+from ..measure.carbon import J_PER_WH, emissions_g
 from ..measure.record import Record
 from .changes import changes
 from .comparability import COST, QUALITY, contention
-from .figures import JOULES_PER_WH, answer_wh_per_1000
+from .figures import answer_wh_per_1000
 from .quality_change import QualityChange, differing, quality_changes
 from .seeds import Row, rows_of
-
-S_PER_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def _added_up(saving: Saving, answers_per_day: float | None) -> Saving:
         return saving
     thousands = answers_per_day * saving.days / 1000
     prepared = {
-        "wh": _number(saving.now, lambda r: _over(r.prepare.energy_j, JOULES_PER_WH)),
+        "wh": _number(saving.now, lambda r: _over(r.prepare.energy_j, J_PER_WH)),
         "grams": _number(saving.now, lambda r: emissions_g(r.prepare.energy_j, r.carbon)),
         "money": _number(saving.now, lambda r: r.money.prepare if r.money else None),
     }
@@ -197,7 +196,7 @@ def _days(row: Row, later: Sequence[Row], end: datetime.datetime) -> float:
         and one.records[0].task.get("name") == record.task.get("name")
         and (at := _row_at(one)) > began
     ]
-    return max(0.0, (min(following, default=end) - began).total_seconds() / S_PER_DAY)
+    return max(0.0, (min(following, default=end) - began).total_seconds() / DAY_S)
 
 
 def _apart(then: Row, now: Row) -> tuple[str, ...]:
@@ -210,7 +209,7 @@ def _apart(then: Row, now: Row) -> tuple[str, ...]:
 
 def _grams(record: Record) -> float | None:
     wh = answer_wh_per_1000(record)
-    return None if wh is None else emissions_g(wh * JOULES_PER_WH, record.carbon)
+    return None if wh is None else emissions_g(wh * J_PER_WH, record.carbon)
 
 
 def _money(record: Record) -> float | None:

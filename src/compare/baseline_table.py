@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
+from ..files import csv_text
+from ..measure.carbon import J_PER_WH
 from .baseline import Baseline, Change
 from .figures import quality_columns, signed
 from .layout import Table
@@ -118,7 +118,7 @@ def baseline_rows(found: Baseline) -> list[dict[str, Any]]:
         if one.total:
             row |= {
                 "answers_per_day": found.answers_per_day,
-                "total_joules_saved": _times(one.total["wh"], 3600.0),
+                "total_joules_saved": _times(one.total["wh"], J_PER_WH),
                 "total_grams_saved": one.total["grams"],
                 "total_money_saved": one.total["money"],
             }
@@ -129,14 +129,11 @@ def baseline_rows(found: Baseline) -> list[dict[str, Any]]:
 
 def baseline_csv(found: Baseline) -> str:
     """The same rows with one header, empty where a row has nothing."""
-    rows = baseline_rows(found)
-    out = io.StringIO()
-    headers = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(out, headers, restval="", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: "; ".join(v) if isinstance(v, list) else v for k, v in row.items()})
-    return out.getvalue()
+    rows = [
+        {name: "; ".join(v) if isinstance(v, list) else v for name, v in row.items()}
+        for row in baseline_rows(found)
+    ]
+    return csv_text(dict.fromkeys(name for row in rows for name in row), rows)
 
 
 def _sums(found: Baseline) -> Table:

@@ -6,13 +6,12 @@ published stand in a table of their own and rank nothing.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..files import csv_text
 from ..measure.model_facts import ModelFacts, PublishedScore
 from .base_models import BaseModel, base_models, published_of
 from .comparability import Group
@@ -109,11 +108,7 @@ class ByModel:
 
     def to_csv(self) -> str:
         """One line a finding, with its source; empty where it is unknown."""
-        out = io.StringIO()
-        writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.plain()["findings"])
-        return out.getvalue()
+        return csv_text(FIELDS, self.plain()["findings"])
 
     def plain(self) -> dict[str, Any]:
         """As JSON: the findings in full, each with its source, and the published scores."""

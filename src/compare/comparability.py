@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
+from typing import Any
 
 from ..measure.noise import CONTENDED
 from ..measure.record import Record
@@ -42,7 +43,12 @@ def _scorer(record: Record) -> str:
 
 def hardware(record: Record) -> str:
     """Processor, its threads, memory and GPUs, as one text."""
-    facts = record.environment.get("hardware") or {}
+    return hardware_of(record.environment)
+
+
+def hardware_of(environment: Mapping[str, Any]) -> str:
+    """The same, of what a record or a calibration says of where it was made."""
+    facts = environment.get("hardware") or {}
     parts = [str(facts.get("cpu", UNKNOWN))]
     if facts.get("cores_logical"):
         parts.append(f"{facts['cores_logical']} threads")
@@ -51,7 +57,8 @@ def hardware(record: Record) -> str:
     return ", ".join([*parts, *(facts.get("gpus") or ())])
 
 
-def _machine(record: Record) -> str:
+def device(record: Record) -> str:
+    """Device, precision and number of processes, as one text."""
     facts = record.environment.get("machine") or {}
     return ", ".join(f"{name} {value}" for name, value in sorted(facts.items())) or UNKNOWN
 
@@ -79,7 +86,7 @@ def _contended(record: Record) -> str:
 QUALITY: Fields = {"questions": _questions, "scorer": _scorer}
 COST: Fields = {
     "hardware": hardware,
-    "device and precision": _machine,
+    "device and precision": device,
     "energy provenance": _provenance,
     "contended": _contended,
 }

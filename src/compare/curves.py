@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..errors import CannotRun
+from ..measure.carbon import J_PER_WH
 from ..measure.record import Bill, Record, StageRecord
-from .figures import JOULES_PER_WH, energy_provenance
+from .figures import energy_provenance
 from .plot import MARKS, blank_figure, picture
 from .training import training_name, trainings
 
@@ -76,8 +77,8 @@ def draw_curves(records: Sequence[Record], kind: Literal["png", "svg"]) -> bytes
         raise CannotRun("none of these runs trained anything, so there are no curves to draw")
     figure = blank_figure(WIDTH_INCHES, HEIGHT_INCHES)
     by_step, by_energy = figure.subplots(1, 2, sharey=True)
-    most = max((joules for c in curves for _, joules in c.joules), default=0.0) / JOULES_PER_WH
-    unit, joules_a_unit = ("J", 1.0) if most < IN_JOULES_BELOW_WH else ("Wh", JOULES_PER_WH)
+    most = max((joules for c in curves for _, joules in c.joules), default=0.0) / J_PER_WH
+    unit, joules_a_unit = ("J", 1.0) if most < IN_JOULES_BELOW_WH else ("Wh", J_PER_WH)
     for number, curve in enumerate(curves):
         style = {"color": f"C{number % 10}"}
         mark = MARKS[number % len(MARKS)]

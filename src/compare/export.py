@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 
+from ..files import csv_text
+from ..measure.carbon import J_PER_WH
 from .comparability import hardware
-from .figures import JOULES_PER_WH, cost_columns, energy_provenance, quality_columns
+from .figures import cost_columns, energy_provenance, quality_columns
 from .forgetting import FORGETTING
 from .grams import FOOTPRINT
 from .refresh import refresh_columns
@@ -37,11 +37,14 @@ def plain_rows(comparison: Comparison) -> list[dict[str, Any]]:
     if any(r.general for r in comparison.done):
         columns += FORGETTING
     columns += [c for c in FOOTPRINT if any(c.value(r) is not None for r in comparison.done)]
+    projected = any(record.projected for record in comparison.records)
     places = _places(comparison)
     over_time = _over_time(comparison)
     rows: list[dict[str, Any]] = []
     for record in comparison.records:
         row: dict[str, Any] = {"run": record.name, "status": record.status, "reason": record.reason}
+        if projected:
+            row["projected"] = record.projected is not None
         if record.status == "done":
             row |= {"seed": record.seed, **places[id(record)], **_known_by(record)}
             row |= {column.name: column.value(record) for column in columns}
@@ -55,12 +58,7 @@ def plain_rows(comparison: Comparison) -> list[dict[str, Any]]:
 def to_csv(comparison: Comparison) -> str:
     """The same rows with one header, empty where a row has nothing."""
     rows = plain_rows(comparison)
-    out = io.StringIO()
-    headers = dict.fromkeys([*FIRST, *(name for row in rows for name in row)])
-    writer = csv.DictWriter(out, list(headers), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)  # None is written as nothing
-    return out.getvalue()
+    return csv_text(dict.fromkeys([*FIRST, *(name for row in rows for name in row)]), rows)
 
 
 def _known_by(record: Record) -> dict[str, Any]:
@@ -87,7 +85,7 @@ def _over_time(comparison: Comparison) -> dict[int, dict[str, Any]]:
         joules["life_cycle_wh_low"] = total.low if total else None
         joules["life_cycle_wh_high"] = total.high if total else None
         facts: dict[str, Any] = {
-            name: None if value is None else value / JOULES_PER_WH for name, value in joules.items()
+            name: None if value is None else value / J_PER_WH for name, value in joules.items()
         }
         facts |= {
             "life_cycle_g": cycle.total_g,

@@ -11,13 +11,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..measure.carbon import J_PER_WH
 from ..measure.licences import is_open
 from ..measure.model_facts import ModelFacts
 from ..measure.paired import paired_differences
 from ..measure.quality import better
 from ..measure.record import Record
 from .base_models import BaseModel, counted, fact_name, sized
-from .figures import JOULES_PER_WH, answer_wh_per_1000, interval, peak_gb, quality_columns, signed
+from .figures import answer_wh_per_1000, interval, peak_gb, quality_columns, signed
 from .seeds import Row
 
 UNKNOWN = "unknown"
@@ -108,7 +109,7 @@ def _cost(of: Candidate) -> Found:
     )  # fmt: skip
     yield _measured(
         of, "Wh to prepare", "{} Wh to prepare", "prepare.energy_j",
-        lambda r: None if r.prepare.energy_j is None else r.prepare.energy_j / JOULES_PER_WH,
+        lambda r: None if r.prepare.energy_j is None else r.prepare.energy_j / J_PER_WH,
     )  # fmt: skip
     priced = next((r.money for r in of.best.records if r.money), None) if of.best else None
     unit = priced.currency if priced else "money"
@@ -271,7 +272,7 @@ def _served(of: Candidate) -> bool:
 
 def _refresh_wh(record: Record) -> float | None:
     joules = record.refresh.attributed.energy_j if record.refresh else None
-    return None if joules is None else joules / JOULES_PER_WH
+    return None if joules is None else joules / J_PER_WH
 
 
 def _some(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..measure.carbon import emissions_g
+from ..measure.carbon import J_PER_WH, emissions_g
 from ..measure.noise import NOISE_PERCENT
 from ..measure.quality import better
 from ..measure.record import Phase, Record, Score
@@ -17,7 +17,6 @@ FEW_QUESTIONS = 50
 """Below, the bootstrap's intervals are somewhat too narrow: of 400 simulated comparisons of seven
 equally good runs a false difference was found in 8 % on 24 questions, 7 % on 60, 5 % on 200
 (`false_finds` in tests/compare/test_verdicts.py)."""
-JOULES_PER_WH = 3600.0
 CORRECT = "contained"
 """An answer counts as correct, for energy per correct answer, when it contains the gold."""
 
@@ -104,7 +103,7 @@ def busy_baseline(record: Record) -> float | None:
 def _per_1000_wh(record: Record, joules: float | None) -> float | None:
     if joules is None or not record.answers:
         return None
-    return joules / JOULES_PER_WH / record.answers * 1000
+    return joules / J_PER_WH / record.answers * 1000
 
 
 def per_answer(of: Callable[[Work], float | None]) -> Callable[[Record], float | None]:
@@ -137,7 +136,7 @@ def grams(record: Record) -> float | None:
     answering, loading = answer_wh_per_1000(record), record.phases.get("load")
     if answering is None or record.prepare.energy_j is None or record.carbon is None:
         return None
-    joules = record.prepare.energy_j + answering * JOULES_PER_WH
+    joules = record.prepare.energy_j + answering * J_PER_WH
     if loading is not None:
         if loading.energy_j is None:
             return None
@@ -174,6 +173,12 @@ def _scaled(value: float | None, by: float) -> float | None:
     return None if value is None else value / by
 
 
+def _artefact_mb(record: Record) -> float | None:
+    """None of a model of another size: what would be kept of it is not known."""
+    resized = record.projected is not None and record.projected.size != 1
+    return None if resized else record.artefact_bytes / 1e6
+
+
 def _load_j(record: Record) -> float | None:
     phase = record.phases.get("load")
     return None if phase is None else phase.energy_j
@@ -182,7 +187,7 @@ def _load_j(record: Record) -> float | None:
 BATCH_WH = Column("Wh per\n1,000", "answer_wh_per_1000", answer_wh_per_1000, 3, "lower")
 
 COST = (
-    Column("prepare\nWh", "prepare_wh", lambda r: _scaled(r.prepare.energy_j, JOULES_PER_WH),
+    Column("prepare\nWh", "prepare_wh", lambda r: _scaled(r.prepare.energy_j, J_PER_WH),
            3, "lower"),
     Column("prepare\ns", "prepare_s", lambda r: r.prepare.duration_s, 0, "lower"),
     Column("load\nJ", "load_j", _load_j, 0, "lower"),
@@ -199,7 +204,7 @@ COST = (
     Column("peak GB\nprepare", "peak_memory_prepare_gb", lambda r: peak_gb(r, "prepare"),
            2, "lower"),
     Column("peak GB\nanswer", "peak_memory_answer_gb", lambda r: peak_gb(r, "answer"), 2, "lower"),
-    Column("size\nMB", "artefact_mb", lambda r: r.artefact_bytes / 1e6, 1, "lower"),
+    Column("size\nMB", "artefact_mb", _artefact_mb, 1, "lower"),
     Column("SCI g\nanswer", "sci_g_per_answer",
            lambda r: r.footprint.sci_g if r.footprint else None, 6, optional=True),
     Column("money\n1,000", "money_per_1000_answers",

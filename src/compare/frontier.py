@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ..measure.carbon import J_PER_WH
 from ..measure.quality import better
 from ..measure.record import Record, Score
 from .comparability import contention
-from .figures import JOULES_PER_WH, answer_wh_per_1000, interval, quality_columns
+from .figures import answer_wh_per_1000, interval, quality_columns
 from .layout import Table
 from .seeds import Row
 from .training import trainings
@@ -154,7 +155,7 @@ def _wh(row: Row, cost: Cost) -> float | None:
 
 def _prepare_wh(record: Record) -> float | None:
     joules = record.prepare.energy_j
-    return None if joules is None else joules / JOULES_PER_WH
+    return None if joules is None else joules / J_PER_WH
 
 
 def _header(cost: Cost) -> str:

@@ -14,10 +14,12 @@ from .figures import Column, cost_columns, interval, quality_columns, signed, st
 from .forgetting import forgetting_tables
 from .grams import FOOTPRINT
 from .kinds import quality_by_kind
+from .planned import planned_tables
 from .refresh import refresh_tables
 from .seeds import Row
 from .serving import SERVING
 from .training import training_tables
+from .transfer_table import projected_tables, quality_of
 from .verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -41,10 +43,10 @@ class Table:
 
 def tables(comparison: Comparison) -> list[Table]:
     """For each group quality, spread between seeds, cost and serving (in their groups), kinds;
-    training; refresh; forgetting; footprints."""
+    training; refresh; forgetting; planned and measured; footprints."""
     if not comparison.done:
         return [Table("Quality", ("run",), tuple(map(_reason, comparison.records)))]
-    found: list[Table] = []
+    found = [Table(*parts) for parts in projected_tables(comparison.rows)]
     for number, group in enumerate(comparison.groups):
         held = {m for row in group.rows for record in row.records for m in record.quality}
         metrics = [metric for metric in comparison.judged if metric in held]
@@ -60,7 +62,10 @@ def tables(comparison: Comparison) -> list[Table]:
             found += [_cost(group, part), *_serving(group, part)]
         found += _kinds(group, metrics)
     rows = comparison.rows
-    made = (*training_tables(rows), *refresh_tables(rows), *forgetting_tables(rows))
+    made = (
+        *training_tables(rows), *refresh_tables(rows), *forgetting_tables(rows),
+        *planned_tables(rows),
+    )  # fmt: skip
     found += [Table(*parts) for parts in made]
     return [*found, *_footprints(comparison.rows)]
 
@@ -105,7 +110,7 @@ def _quality(comparison: Comparison, number: int, metrics: Sequence[str]) -> Tab
         if "questions" in task and one_task
         else ""
     )
-    title = f"Quality{_of(group)}, mean with 95 % interval{about}"
+    title = f"Quality{quality_of(group.rows)}{_of(group)}, mean with 95 % interval{about}"
     return Table(_marked(title, group.mixed), ("run", *headers), tuple(texts))
 
 
@@ -236,8 +241,11 @@ def _serving(quality: Group, group: Group) -> list[Table]:
 
 
 def _measured(what: str, columns: Sequence[Column], quality: Group, group: Group) -> Table:
-    # Where all ran on a busy machine, the least joules are not the best run's.
-    ranked = any(contention(record) is None for row in group.rows for record in row.records)
+    # Where all ran on a busy machine, the least joules are not the best run's; and what was not
+    # measured is not the best.
+    records = [record for row in group.rows for record in row.records]
+    ranked = any(contention(r) is None for r in records) and not any(r.projected for r in records)
+    what = f"{what}, projected" if any(r.projected for r in records) else what
     cells = zip(*[column.texts(group.rows, ranked=ranked) for column in columns], strict=True)
     rows = [(row.label, *texts) for row, texts in zip(group.rows, cells, strict=True)]
     title = f"{what}{_of(group) or _of(quality)}"

@@ -22,6 +22,7 @@ from .grams import carbon_notes, footprint_notes
 from .refresh import refresh_notes
 from .serving import serving_notes
 from .training import training_notes
+from .transfer_table import projection_notes
 
 if TYPE_CHECKING:
     from .table import Comparison
@@ -34,6 +35,7 @@ def notes(comparison: Comparison) -> list[str]:
     if not done:
         return []
     return [
+        *projection_notes(done),
         *_contention_notes(comparison),
         *comparison.reasons,
         *_verdict_notes(comparison),
@@ -151,7 +153,7 @@ def _energy_notes(records: Sequence[Record]) -> list[str]:
         return []
     parts = [f"{name}: {' / '.join(sorted(how))}" for name, how in sorted(found.items())]
     notes = [f"Energy per component: {'; '.join(parts)}."]
-    measured = {"counter", "integrated_power"}
+    measured = {"counter", "integrated_power", "projected"}
     if not any(how & measured for how in found.values()):
         notes.append(
             "Energy here is modelled from rated power, load and time, not measured: it ranks runs "

@@ -17,9 +17,8 @@ from ..durations import YEAR_DAYS
 from ..errors import InputError
 from ..measure.accounts.footprint import Accounting, footprint_of
 from ..measure.accounts.yaml_table import validated
-from ..measure.carbon import CarbonSource
+from ..measure.carbon import J_PER_WH, CarbonSource
 from ..measure.record import Bill, Carbon, Footprint, Record
-from .figures import JOULES_PER_WH
 from .layout import Table
 from .lifecycle import LifeCycle, life_cycle
 from .seeds import Row
@@ -268,7 +267,7 @@ def _sum(values: Iterable[float | None]) -> float | None:
 
 
 def _wh(joules: float | None) -> float | None:
-    return None if joules is None else joules / JOULES_PER_WH
+    return None if joules is None else joules / J_PER_WH
 
 
 def _shown(values: Iterable[float | None], digits: int = 1) -> str:

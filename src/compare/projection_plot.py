@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import CannotRun
-from ..measure.carbon import emissions_g
-from .figures import JOULES_PER_WH
+from ..measure.carbon import J_PER_WH, emissions_g
 from .plot import blank_figure, picture
 from .projection import WORDS, Month, Projection
 
@@ -70,5 +69,5 @@ def _height(projection: Projection, month: Month, part: str, *, grams: bool) -> 
         return (month.footprint.embodied_g or 0.0) if grams else 0.0
     joules = month.parts_j[part] or 0.0
     if not grams:
-        return joules / JOULES_PER_WH / 1000
+        return joules / J_PER_WH / 1000
     return emissions_g(joules, projection.carbon) or 0.0

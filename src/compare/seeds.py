@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,18 +122,23 @@ def _scored(record: Record) -> str:
 
 
 def _identity(record: Record) -> str:
-    def without(content: dict[str, Any], keys: set[str]) -> dict[str, Any]:
+    software, machine = (record.environment.get(name) for name in ("software", "machine"))
+    return json.dumps([record.name, same_system(record), software, machine], sort_keys=True)
+
+
+def same_system(record: Record, aside: Collection[str] = ()) -> str:
+    """What two records have in common that asked the same questions of the same System, wherever
+    and with whatever seed: recipe (but its keys `aside`), System, questions and scorer."""
+
+    def without(content: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
         return {key: value for key, value in content.items() if key not in keys}
 
     return json.dumps(
         [
-            record.name,
-            without(record.recipe, NOT_THE_RUN),
+            without(record.recipe, {*NOT_THE_RUN, *aside}),
             without(record.system, MADE_BY_STAGES),
             record.task.get("name"),
             _scored(record),
-            record.environment.get("software"),
-            record.environment.get("machine"),
         ],
         sort_keys=True,
     )

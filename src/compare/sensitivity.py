@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..measure.quality import better
 from .comparability import Group, contention
+from .floor import reaches
 from .lifecycle import LifeCycle, costs_of, parts_of, shared_idle, total_draws, total_of
 from .uncertainty import interval
 
@@ -127,8 +128,8 @@ def good_enough(
 ) -> tuple[str | None, list[bool]]:
     """The first judged metric of the group, and which rows of `part` meet the floor in it.
 
-    Without a floor, those that are tied with the best; where no test could be, the highest mean. A
-    metric of which less is better has a ceiling for a floor.
+    A floor is met where it is reached or not distinguishable from what is. Without one, those that
+    are tied with the best; where no test could be, the highest mean.
     """
     group = comparison.groups[number]
     held = {metric for row in group.rows for record in row.records for metric in record.quality}
@@ -143,8 +144,13 @@ def good_enough(
         for record in row.records
     }
     if min_quality is not None:
-        least = sign * min_quality
-        return metric, [means.get(id(row.records[0]), -math.inf) >= least for row in part.rows]
+        fit = {
+            id(record)
+            for row in group.rows
+            if (score := row.score(metric)) and reaches(score, min_quality, metric) != "no"
+            for record in row.records
+        }
+        return metric, [id(row.records[0]) in fit for row in part.rows]
     tied = {
         id(record)
         for row, verdict in zip(group.rows, comparison.verdict(number, metric), strict=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from ..measure.carbon import J_PER_WH
 from ..measure.record import Record
 from ..measure.serving import Batch, Realtime
-from .figures import BATCH_WH, JOULES_PER_WH, Column, answer_wh_per_1000
+from .figures import BATCH_WH, Column, answer_wh_per_1000
 
 FEW_REALTIME = 20
 """Below, the 95th percentile lies between the two longest waits: one slow answer decides it."""
@@ -16,7 +17,7 @@ FEW_REALTIME = 20
 def realtime_wh_per_1000(record: Record) -> float | None:
     """Energy of 1,000 answers given one at a time, in Wh, without preparing and loading."""
     joules = record.realtime.energy_j_per_answer if record.realtime else None
-    return None if joules is None else joules / JOULES_PER_WH * 1000
+    return None if joules is None else joules / J_PER_WH * 1000
 
 
 def times_dearer(record: Record) -> float | None:

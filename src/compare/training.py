@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from textwrap import fill
 from typing import Any
 
+from ..measure.carbon import J_PER_WH
 from ..measure.record import Record, StageRecord
-from .figures import JOULES_PER_WH, Column
+from .figures import Column
 from .forgetting import Parts
 from .seeds import Row
 
@@ -49,7 +50,7 @@ def _detail(name: str) -> Callable[[Record], float | None]:
 
 def _wh(stage: StageRecord) -> float | None:
     joules = stage.attributed.energy_j
-    return None if joules is None else joules / JOULES_PER_WH
+    return None if joules is None else joules / J_PER_WH
 
 
 def _tokens_per_s(record: Record) -> float | None:
@@ -61,7 +62,7 @@ def _tokens_per_s(record: Record) -> float | None:
 def _lost_wh(stage: StageRecord) -> float | None:
     lost = stage.details.get("lost") or {}
     joules = lost.get("energy_j")
-    return None if joules is None else joules / JOULES_PER_WH
+    return None if joules is None else joules / J_PER_WH
 
 
 TRAINING = (

@@ -15,6 +15,9 @@ Three things make a figure other than it is, and each is drawn as far as a Recor
   Record has all that a figure is from.)
 - **the seed**, where there are several: they are drawn again.
 
+Figures that were projected (`transfer.py`) are drawn wider, by what a projection may be off: once
+for what all runs share, and for each by itself.
+
 Not in any draw: what all runs of a machine have in common, such as a model of power that is wrong
 by half, and a machine that was busy with other things. The first hardly changes which run takes
 less.
@@ -23,6 +26,7 @@ less.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -40,11 +44,11 @@ Serving = Literal["batch", "realtime"]
 REPEAT_SD = 0.05
 """Relative standard deviation of the joules of the same work, measured again on the same machine.
 
-Of repeated trainings in benchmarks/README.md (tuning.py): 44 and 49 s, 46.6 and 47.1 s. A pair's
-estimate is the logarithm of its ratio over the square root of 2: 0.076 and 0.0075, their root mean
-square 0.054. (Where energy is modelled, it follows time.) Two pairs say this roughly, no more. It
-leaves out the training there that took 170 s once instead of 44: such a machine is busy, and no
-interval tells of it."""
+Of zero-shot, few-shot and rag (100 questions of the quickstart), measured five times on two virtual
+cores with nothing else to do (2026-11): between two runs of one session the ratio of joules varies
+by 6.2 and 7.3 %, over the square root of 2 some 5 % for each. From one session to another the level
+of a run varies by 2.6 to 9.9 %, more than this says, which cancels between runs of one session. It
+leaves out a busy machine, of which no interval tells."""
 
 DRAWS = 1000
 """Enough for the ends of a 95 % interval: Efron and Tibshirani, "An Introduction to the Bootstrap",
@@ -58,7 +62,9 @@ def answer_draws(records: Sequence[Record], serving: Serving) -> Draws | None:
         joules = answer_j(record, serving)
         if joules is None:
             return None
-        return joules * _noise(_once(record, serving)) * _questions(record, serving)
+        unsure = _unsure(record, "answer" if serving == "batch" else serving)
+        noise = _noise(_once(record, serving), unsure) * _projection(record)
+        return joules * noise * _questions(record, serving)
 
     return _over_seeds(records, one)
 
@@ -119,11 +125,11 @@ def _bill(
     for stage in stages:
         own = stage.attributed.energy_j
         if own:
-            drawn += own * _noise(f"{stage.key} {own}")
+            drawn += own * _noise(f"{stage.key} {own}", _unsure(record, stage.key))
             rest -= own
     if abs(rest) > 1e-6 * abs(joules):  # a record that does not list its stages
         drawn += rest * _noise(_once(record, what))
-    return drawn
+    return drawn * _projection(record)
 
 
 def _over_seeds(records: Sequence[Record], of: Callable[[Record], Draws | None]) -> Draws | None:
@@ -154,12 +160,32 @@ def _generator(name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
 
 
-@lru_cache(maxsize=512)
-def _noise(measurement: str) -> Draws:
-    """Factors by which a measurement might have come out otherwise, (DRAWS,)."""
+def _unsure(record: Record, what: str) -> float:
+    """How unsure a projection made the joules of a phase, or of a stage by its key: the standard
+    deviation of their logarithm; 0 for what was measured."""
+    return record.projected.spreads.get(what, 0.0) if record.projected else 0.0
+
+
+def _projection(record: Record) -> Draws | float:
+    """Factors by which all that was projected to the same place may be off alike, (DRAWS,): they
+    cancel between two runs of it. 1 for what was measured."""
     import numpy as np
 
-    drawn: Draws = np.exp(REPEAT_SD * _generator(measurement).standard_normal(DRAWS))
+    found = record.projected
+    if found is None or not found.common:
+        return 1.0
+    drawn: Draws = _generator(f"{found.machine} {found.parameters}").standard_normal(DRAWS)
+    return np.exp(found.common * drawn)
+
+
+@lru_cache(maxsize=512)
+def _noise(measurement: str, unsure: float = 0.0) -> Draws:
+    """Factors by which a measurement might have come out otherwise, (DRAWS,), and one that was
+    projected, by a standard deviation of `unsure` more."""
+    import numpy as np
+
+    spread = math.hypot(REPEAT_SD, unsure)
+    drawn: Draws = np.exp(spread * _generator(measurement).standard_normal(DRAWS))
     return drawn
 
 

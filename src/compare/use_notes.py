@@ -12,7 +12,8 @@ from .lifecycle import LifeCycle
 from .sensitivity import Change, Input, Sensitivity
 from .uncertainty import REPEAT_SD
 from .usage import HOUR_S, Usage
-from .use_tables import Use, in_words, rounded, span, unit_of
+from .use_tables import Use, in_words, unit_of
+from .wording import listed, rounded, span
 
 MOST_NAMED = 6
 """Runs that a sentence names."""
@@ -62,7 +63,9 @@ def sentences(found: Sensitivity, group: str = "") -> list[str]:
         lines.append(f"{where}{_cleaner(change, found) if grams else _turn(change, usage)}")
     if found.steady:
         words = [_INPUTS[name] for name in found.steady]
-        lines.append(f"{where}Changing nothing at any value, by itself: {_list(words)}.")
+        lines.append(
+            f"{where}Changing nothing at any value, by itself: {listed(words, MOST_NAMED)}."
+        )
     for name, cycles in (found.unclear or {}).items():
         lines.append(
             f"{where}What {_INPUTS[name]} would change cannot be told: {_missing(name)} of "
@@ -142,7 +145,7 @@ def _standard(found: Sensitivity, verb: str = "is") -> str:
     if found.min_quality is None:
         return f"{verb} best in {name} or tied with it"
     reaches = "reach" if verb == "are" else "reaches"
-    return f"{reaches} {found.min_quality:g} in {name}"
+    return f"{reaches} {found.min_quality:g} in {name} or cannot be told from it"
 
 
 def _meaning(usage: Usage, cycles: Sequence[LifeCycle]) -> list[str]:
@@ -172,7 +175,7 @@ def _in_common(cycles: Sequence[LifeCycle]) -> str:
         for phase in record.phases.values()
         for part in phase.components.values()
     }
-    if known & {"modelled_load", "constant", "modelled_tokens"}:
+    if known & {"modelled_load", "constant", "modelled_tokens", "projected"}:
         return "Not in them: what is wrong with all of them alike, as a model of power may be."
     return "Not in them: what is wrong with all of them alike, such as a meter's own error."
 
@@ -197,7 +200,7 @@ def _busy_machine(cycles: Sequence[LifeCycle]) -> list[str]:
             late.append((max(known) * asked / HOUR_S, cycle))
     if not late:
         return []
-    hours = rounded(max(late, key=lambda one: one[0])[0])
+    hours = rounded(max(late, key=lambda one: one[0])[0], 2)
     return [
         f"One machine of this kind cannot keep up: {_several([c for _, c in late])} would answer "
         f"for up to {hours} hours a day, idle hours apart. Joules stand for as many as it takes; "
@@ -221,7 +224,9 @@ def _paired_off(use: Use) -> list[str]:
             cheaper, dearer = pair.cheaper_to_prepare.label, pair.dearer_to_prepare.label
             never.setdefault(dearer, []).append(cheaper)
     if never:
-        each = "; ".join(f"{name} over {_list(others)}" for name, others in sorted(never.items()))
+        each = "; ".join(
+            f"{name} over {listed(others, MOST_NAMED)}" for name, others in sorted(never.items())
+        )
         notes.append(f"Dearer to prepare and an answer too, so it never pays back: {each}.")
     if any(pair.word in ("after", "never") for pair in use.break_evens):
         notes.append(
@@ -252,12 +257,4 @@ def _wh(cycle: LifeCycle) -> str:
 
 
 def _several(cycles: Iterable[LifeCycle]) -> str:
-    return _list([_name(cycle) for cycle in cycles])
-
-
-def _list(words: Sequence[str]) -> str:
-    """Words in a sentence; of many the first few and how many more."""
-    shown = list(words)
-    if len(shown) > MOST_NAMED:
-        return f"{', '.join(shown[:MOST_NAMED])} and {len(shown) - MOST_NAMED:,} more"
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return listed([_name(cycle) for cycle in cycles], MOST_NAMED)

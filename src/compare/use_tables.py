@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..durations import DAY_S, YEAR_DAYS
+from ..durations import YEAR_DAYS
+from ..measure.carbon import J_PER_WH
 from .break_even import BreakEven, break_evens
 from .comparability import Group
-from .figures import JOULES_PER_WH, quality_columns, signed, starred
+from .figures import quality_columns, signed, starred
 from .kinds import energy_by_kind
 from .layout import Table
 from .lifecycle import PARTS, Estimate, LifeCycle, life_cycles
 from .sensitivity import Sensitivity, sensitivity
 from .usage import Usage
+from .wording import rounded, span
 
 if TYPE_CHECKING:
     from .table import Comparison
@@ -26,13 +28,6 @@ KWH_FROM_WH = 10_000.0
 """A table of which the largest figure is this much or more is in kWh."""
 LEAST_SHOWN = 0.001
 """Wh or kWh; a part of a total that is less is as good as nothing beside it."""
-UNITS = (
-    ("year", YEAR_DAYS),
-    ("day", 1.0),
-    ("hour", 1 / 24),
-    ("minute", 1 / 1440),
-    ("second", 1 / DAY_S),
-)
 SPANS = {"a day": 1.0, "a month": YEAR_DAYS / 12, "a year": YEAR_DAYS}
 """Days of what a life cycle is broken down to."""
 
@@ -97,6 +92,8 @@ def use_tables(found: Sequence[Use]) -> list[Table]:
 
 def _titled(what: str, use: Use) -> str:
     group = f", group {use.name}" if use.name else ""
+    if any(r.projected for cycle in use.cycles for r in cycle.costs.row.records):
+        what = f"{what}, projected"
     mark = f"NOT COMPARABLE (different {', '.join(use.mixed)}): " if use.mixed else ""
     return f"{mark}{what}{group}"
 
@@ -107,6 +104,8 @@ def _parts(use: Use) -> Table:
     unit, joules = unit_of(cycles)
     shown = [part for part in PARTS if any(c.parts_j[part] != 0.0 for c in cycles)]
     best = {id(c) for c in (use.sensitivity.winner, *use.sensitivity.close) if c is not None}
+    if any(r.projected for cycle in cycles for r in cycle.costs.row.records):
+        best = set()  # a star is for what was measured
     metric = use.sensitivity.metric
     headers = ["run", *shown, "total", "J per\ncorrect"]
     columns = [
@@ -140,8 +139,8 @@ def _spans(use: Use) -> Table:
     days = cycles[0].usage.horizon_days
     headers, columns = ["run"], [[cycle.costs.row.label for cycle in cycles]]
     for name, divisor, values in kinds:
-        for span, length in SPANS.items():
-            headers.append(f"{name}\n{span}")
+        for each, length in SPANS.items():
+            headers.append(f"{name}\n{each}")
             columns.append(
                 [_figure(None if v is None else v * length / days, divisor) for v in values]
             )
@@ -181,23 +180,6 @@ def after(pair: BreakEven) -> str:
     return value if value == low == high else f"{value} [{low}, {high}]"
 
 
-def rounded(value: float, digits: int = 2) -> str:
-    """A number with so many digits that count, such as 15,000 or 0.26."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    places = digits - 1 - math.floor(math.log10(abs(value)))
-    return f"{round(value, places):,.{max(0, places)}f}"
-
-
-def span(days: float, digits: int = 3) -> str:
-    """So many days in words a person would take, such as ``3 hours`` or ``1.5 years``."""
-    name, length = next((unit for unit in UNITS if days >= unit[1]), UNITS[-1])
-    number = rounded(days / length, digits)
-    if "." in number:
-        number = number.rstrip("0").rstrip(".")
-    return f"{number} {name}" if number == "1" else f"{number} {name}s"
-
-
 def in_words(usage: Usage) -> str:
     """A usage in a line: ``1,000 answers a day for 1 year, all at once, 20 % from a cache``."""
     words = [f"{usage.answers_per_day:,.10g} answers a day for {span(usage.horizon_days)}"]
@@ -214,7 +196,7 @@ def in_words(usage: Usage) -> str:
 def _count(answers: float) -> str:
     if answers < 1:
         return "<1"
-    return "never" if math.isinf(answers) else rounded(answers)
+    return "never" if math.isinf(answers) else rounded(answers, 2)
 
 
 def _when(pair: BreakEven, usage: Usage) -> str:
@@ -227,8 +209,8 @@ def _when(pair: BreakEven, usage: Usage) -> str:
 
 def unit_of(cycles: Sequence[LifeCycle]) -> tuple[str, float]:
     """The unit of a table's energies, and its joules."""
-    most = max((c.total_j.value for c in cycles if c.total_j), default=0.0) / JOULES_PER_WH
-    return ("kWh", 1000 * JOULES_PER_WH) if most >= KWH_FROM_WH else ("Wh", JOULES_PER_WH)
+    most = max((c.total_j.value for c in cycles if c.total_j), default=0.0) / J_PER_WH
+    return ("kWh", 1000 * J_PER_WH) if most >= KWH_FROM_WH else ("Wh", J_PER_WH)
 
 
 def _part(value: float | None, joules: float) -> str:

@@ -156,7 +156,10 @@ def standing(state: State, run: int) -> Standing:
         return Standing(word, bounds)
     if bounds.low >= state.floor:
         return Standing("accepted", bounds)
-    if upper_end(bounds.high, state.questions) < state.floor:
+    # Where the metric does not apply to some, nobody knows to how many of those ahead it will.
+    everywhere = len(contender.known) == len(contender.scores)
+    answers = state.questions if everywhere else max(1, len(contender.known))
+    if upper_end(bounds.high, answers) < state.floor:
         return Standing("dropped", bounds)
     return Standing("open", bounds)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from ..job import Job
+from ..measure.predicted import kept_prediction, total
 from ..measure.record import Record
 
 Expected = Callable[[Job], float | None]
@@ -55,14 +56,25 @@ def by_kind(steps: Iterable[str]) -> tuple[int, ...]:
 
 def expected_joules(job: Job, records: Iterable[Record]) -> float | None:
     """What a run took when it was last measured: the same steps, model and training set, if with
-    another seed or other questions; None where no record tells.
+    another seed or other questions; else what `wattune plan` said of it; None where neither tells.
 
-    Answering is scaled to the questions of the job. The place to connect a plan to.
+    Answering is scaled to the questions of the job.
     """
     found = [one for one in records if one.status == "done" and _alike(one, job)]
     if not found:
-        return None
+        return planned_joules(job)
     return joules_of(max(found, key=lambda one: one.created_at), len(job.task.split(job.split)))
+
+
+def planned_joules(job: Job) -> float | None:
+    """The likely joules of preparing, loading and answering by the newest plan of a run; None where
+    there is none, or it does not know."""
+    plan = kept_prediction(job.key)
+    if plan is None:
+        return None
+    names = ("prepare", "load", "answer")
+    joules = total(phase.energy_j for name, phase in plan.phases.items() if name in names)
+    return None if joules is None else joules.likely
 
 
 def joules_of(record: Record, questions: int) -> float | None:

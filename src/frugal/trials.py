@@ -22,6 +22,7 @@ from ..measure.quality import metric_of
 from ..measure.record import Bill, Phase, Record, ScoredAnswer
 from ..runner import Runner
 from ..scoring import score_answers, tools_of
+from ..system import System
 
 Scores = tuple[float | None, ...]
 NOT_ASKED = Answer(text="", tokens_in=None, tokens_out=None)
@@ -97,11 +98,11 @@ class Trials(Runner):
         trial.answers += answers
         trial.phases = {
             "load": add_phases([self.pool.loads[key] for key in self.pool.loads_of(system)]),
-            "answer": add_phases([*before, answered]),
+            "answer": add_phases([*before, answered]).model_copy(update={"repeats": 1}),
         }
         trial.spent = sum((s.spent for s in stages), trial.spent + bill_of([measured, *opened]))
         with self.meter.phase("scoring"):
-            self._score(job, places, trial)
+            self._score(job, system, places, trial)
         record = self._blank(job, status="skipped", reason=self._says(job, self._scores(trial)))
         return record.model_copy(
             update={
@@ -114,7 +115,7 @@ class Trials(Runner):
             }
         ), trial.scored
 
-    def _score(self, job: Job, places: Sequence[int], trial: Trial) -> None:
+    def _score(self, job: Job, system: System, places: Sequence[int], trial: Trial) -> None:
         """Score the answers as they will be scored among the answers to all questions.
 
         Which questions ask for a label, and which labels there are, is read from all of them. So
@@ -122,7 +123,7 @@ class Trials(Runner):
         """
         examples = job.task.split(job.split)
         name = self._metric.partition("/")[0]
-        tools = tools_of([name], job.scoring_embedder, self.pool)
+        tools = tools_of([name], job.scoring_embedder, self.pool, system)
         task = replace(job.task, metrics=(name,))
         if metric_of(name).needs is None:
             by_place = dict(zip(places, trial.answers, strict=True))

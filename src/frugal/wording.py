@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..compare.figures import JOULES_PER_WH, interval, quality_columns
+from ..compare.figures import interval, quality_columns
 from ..compare.layout import Table
+from ..measure.carbon import J_PER_WH
 from .decision import State, standing
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def table_of(found: Frugal) -> Table:
         rows.append(
             (
                 contender.name,
-                "–" if joules is None else f"{joules / JOULES_PER_WH:,.2f}",
+                "–" if joules is None else f"{joules / J_PER_WH:,.2f}",
                 f"{asked} of {found.state.questions}",
                 "–" if bounds.mean is None else f"{bounds.mean:.2f}",
                 "–" if not asked else f"{bounds.low:.2f} to {bounds.high:.2f}",
@@ -112,7 +113,8 @@ def decision_of(found: Frugal) -> list[str]:
     )
     if None in found.expected:
         said.append(
-            "The order is by the kinds of steps: no record tells what all of these runs take."
+            "The order is by the kinds of steps: neither records nor a plan (`wattune plan`) tell "
+            "what all of these runs take."
         )
     said.append(energy_of(found))
     return said
@@ -152,7 +154,7 @@ def energy_of(found: Frugal) -> str:
 
 
 def _wh(joules: float) -> str:
-    return f"{joules / JOULES_PER_WH:,.2f} Wh"
+    return f"{joules / J_PER_WH:,.2f} Wh"
 
 
 def plain_of(found: Frugal) -> dict[str, Any]:

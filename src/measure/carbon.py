@@ -11,6 +11,7 @@ from .grid import Grid, IntensityProvider, IntensityUnavailable, provider_of
 from .grid.static import static_intensity
 from .record import Carbon
 
+J_PER_WH = 3600.0
 J_PER_KWH = 3.6e6
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from ..errors import InputError
-from ..files import write_bytes, write_json, write_text
+from ..files import harmless, write_bytes, write_json, write_text
 from ..values import Value
 from .carbon import J_PER_KWH
 from .record import SCHEMA_VERSION, Record
@@ -62,9 +62,13 @@ def to_frame(records: Sequence[Record]) -> pandas.DataFrame:
 
 
 def to_csv(records: Sequence[Record], path: Path | str | None = None) -> str:
-    """The table of `to_frame` as CSV (comma, UTF-8, LF, missing cells empty), also written to
-    `path` where one is given. Raises `InputError` without pandas, `StorageError` for the file."""
-    text = str(to_frame(records).to_csv(index=False, lineterminator="\n"))
+    """The table of `to_frame` as CSV (comma, UTF-8, LF, missing cells empty, text `harmless`), also
+    written to `path` where one is given. Raises `InputError` without pandas, `StorageError` for the
+    file."""
+    frame = to_frame(records).rename(columns=harmless)
+    for column in frame.select_dtypes("string"):
+        frame[column] = frame[column].map(harmless)
+    text = str(frame.to_csv(index=False, lineterminator="\n"))
     if path is not None:
         write_text(Path(path), text)
     return text

@@ -13,6 +13,8 @@ from ..values import Value
 from .bill import Bill as Bill
 from .bill import StageRecord as StageRecord
 from .model_facts import ModelFacts
+from .predicted import Predicted
+from .projected import Projected
 from .refresh import Refresh
 from .score import Score as Score
 from .serving import Batch, Realtime
@@ -27,12 +29,13 @@ Provenance = Literal[
     "constant",
     "modelled_tokens",
     "provider_reported",
+    "projected",
     "failed",
 ]
 """counter: an energy counter of the hardware; integrated_power: sampled power over time;
 modelled_load: rated power times load; constant: a fixed power times time; modelled_tokens: tokens
-of a managed endpoint times a factor; provider_reported: the provider's own figure; failed: no
-figure."""
+of a managed endpoint times a factor; provider_reported: the provider's own figure; projected:
+not measured, but reckoned for another machine or model size; failed: no figure."""
 
 
 class Energy(Value):
@@ -203,7 +206,9 @@ class Record(Value):
     metric, one a question in the task's order, None where a metric does not apply: paired tests
     need them. `work` is by phase ("prepare" attributed, "answer"). `batch` and `realtime` are the
     two ways of serving, None where not measured; `general` tells what a change of weights forgot,
-    `refresh` what it cost to follow the task's revision, where that was asked for.
+    `refresh` what it cost to follow the task's revision, where that was asked for. `predicted` is
+    what the newest plan said of the run before it began, None where none was made. `projected` says
+    that costs were reckoned for another machine or model size, None where they were measured.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -235,6 +240,8 @@ class Record(Value):
     realtime: Realtime | None = None
     general: General | None = None
     refresh: Refresh | None = None
+    predicted: Predicted | None = None
+    projected: Projected | None = None
     artefact_bytes: int = 0
     carbon: Carbon | None = None
     footprint: Footprint | None = None

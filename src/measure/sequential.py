@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import NamedTuple
 
 from ..errors import InputError
+from .statistics import CONFIDENCE, RESAMPLES
 
 GRID = 1000
 """Candidate means that are tried are 1/1000 apart; intervals are rounded outwards to them."""
@@ -112,15 +112,19 @@ def difference_bounds(
     return Bounds(2 * low - 1, 2 * high - 1, None if mean is None else 2 * mean - 1)
 
 
-def upper_end(mean: float, questions: int, confidence: float = 0.95) -> float:
-    """How high at most the upper end of an ordinary interval of such a mean can be.
+def upper_end(mean: float, questions: int) -> float:
+    """How high at most the upper end of the 95 % interval of such a mean is, by `bootstrap_mean`.
 
-    By the normal approximation, ``mean + z * sd / sqrt(questions)``, with the largest standard
-    deviation that scores from 0 to 1 of that mean can have, ``sqrt(mean * (1 - mean))`` (Bhatia and
-    Davis, "A better bound on the variance", Am. Math. Monthly 107, 2000), at most 1.
+    Of scores from 0 to 1 with that mean those vary most that are 0 or 1 (Bhatia and Davis, "A
+    better bound on the variance", Am. Math. Monthly 107, 2000); their resampled sum is binomial.
+    Its quantile is taken three standard errors of the resamples further out.
     """
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    return min(1.0, mean + z * math.sqrt(max(0.0, mean * (1 - mean)) / questions))
+    from scipy.stats import binom  # type: ignore[import-untyped]
+
+    tail = (1 - CONFIDENCE) / 2
+    further = 3 * math.sqrt(tail * (1 - tail) / RESAMPLES)
+    most = binom.ppf(min(1.0, 1 - tail + further), questions, min(1.0, max(0.0, mean)))
+    return float(most) / questions
 
 
 def _check(known: Sequence[float], asked: int, questions: int, alpha: float) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+"""Of a record's own intervals."""
 DRAWS_AT_ONCE = 1 << 20
 """Numbers drawn in one go, so that long value lists do not fill the memory (8 MiB)."""
 
@@ -31,7 +34,11 @@ class Spread(Value):
 
 
 def bootstrap_mean(
-    values: Sequence[float], *, resamples: int = 2000, seed: int = 0, confidence: float = 0.95
+    values: Sequence[float],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
 ) -> Score:
     """The mean with its percentile bootstrap interval.
 

@@ -120,6 +120,10 @@ class Tally(Value):
     def __sub__(self, other: Tally) -> Tally:
         return Tally(**{name: value - getattr(other, name) for name, value in self})
 
+    def times(self, factor: float) -> Tally:
+        """So many times as much, in whole numbers."""
+        return Tally(**{name: round(value * factor) for name, value in self})
+
 
 class Costs(Value):
     """What a model's work costs, in floating-point operations and bytes per unit of a `Tally`.

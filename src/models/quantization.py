@@ -129,6 +129,24 @@ def _transformers_config(quantization: Quantization, device: str, dtype: str) ->
     return TorchAoConfig(ao.Int4WeightOnlyConfig(**made, int4_packing_format=packing))
 
 
+def quantized_layers(layers: Any, quantization: Quantization, *, device: str, dtype: str) -> Any:
+    """A copy of a sequence of linear layers with quantised weights, as `quantize` would make them,
+    to try them; None for a method that takes a whole model only. Raises as `check_quantizer`."""
+    check_quantizer(quantization, device)
+    if quantization.method.startswith("bnb"):
+        return None
+    if quantization.method == "int4_weight_only":
+        dtype = "bfloat16"
+    import torch
+
+    with quiet_transformers(), torch.inference_mode():
+        from torchao.quantization import quantize_
+
+        made = copy.deepcopy(layers).to(getattr(torch, dtype))
+        quantize_(made, _transformers_config(quantization, device, dtype).quant_type)
+    return made
+
+
 def stored_bytes(weight: Any) -> int:
     """Bytes that a weight really takes: a quantised one claims the size of what it stands for."""
     if hasattr(weight, "__tensor_flatten__"):  # torchao: a tensor made of tensors

@@ -12,7 +12,7 @@ from ..compare.frontier import Front, fronts
 from ..compare.seeds import Row
 from ..compare.table import Comparison, compare
 from ..errors import InputError
-from ..measure.record import Record, ScoredAnswer
+from ..measure.record import ScoredAnswer
 from ..measure.store import record_files
 from .chart import Chart
 from .colours import Colours, Theme, numbers_of
@@ -141,8 +141,3 @@ def _drawn(rows: Sequence[Row], decision: Decision) -> tuple[Row, ...]:
     chosen = sorted(rows, key=lambda row: row.label not in on)[:MOST_DRAWN]
     labels = {row.label for row in chosen}
     return tuple(row for row in rows if row.label in labels)
-
-
-def records_of(part: Part) -> list[Record]:
-    """The records of a part."""
-    return [record for row in part.rows for record in row.records]

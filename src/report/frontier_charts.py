@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..advice.verdict import Amount
-from ..advice.wording import energy, number, span
-from ..compare.figures import JOULES_PER_WH, interval, quality_columns
+from ..advice.wording import energy
+from ..compare.figures import interval, quality_columns
 from ..compare.frontier import Front, TradeOff
 from ..compare.layout import Table
 from ..compare.lifecycle import costs_of
+from ..compare.uncertainty import interval as middle
+from ..compare.uncertainty import prepare_draws
 from ..compare.usage import Usage
+from ..compare.wording import number, span
+from ..measure.carbon import J_PER_WH
 from .chart import Chart, altair, by_run, finished, powers_of_ten, scale_of, values
 from .colours import Colours
 from .volumes import Stop, shown_of
@@ -88,17 +92,20 @@ def _tips(alt: Any) -> list[Any]:
 
 def _point(point: TradeOff, front: Front, usage: Usage) -> dict[str, Any]:
     quality, wh, score = point.quality or 0.0, point.wh or 0.0, point.score
-    low, high = wh, wh
+    within: tuple[float, float] | None = None
     if front.cost == "Wh per 1,000 answers":
         taken = costs_of(point.row, usage.model_copy(update={"serving": "batch"})).answer_j
         if taken is not None:
-            low, high = (1000 * joules / JOULES_PER_WH for joules in (taken.low, taken.high))
+            within = 1000 * taken.low / J_PER_WH, 1000 * taken.high / J_PER_WH
+    elif (draws := prepare_draws(point.row.records)) is not None:
+        within = middle(draws / J_PER_WH)
+    low, high = within or (wh, wh)
     return {
         "run": point.row.label,
         "wh": wh,
         "wh_low": low,
         "wh_high": high,
-        "wh_text": f"{number(wh)} [{number(low)}, {number(high)}]",
+        "wh_text": f"{number(wh)} [{number(low)}, {number(high)}]" if within else number(wh),
         "quality": quality,
         "low": score.low if score else quality,
         "high": score.high if score else quality,

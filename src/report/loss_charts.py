@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..advice.wording import number
 from ..compare.curves import Curve, curves_of
-from ..compare.figures import JOULES_PER_WH
 from ..compare.layout import Table
 from ..compare.seeds import Row
 from ..compare.training import trainings
+from ..compare.wording import number
+from ..measure.carbon import J_PER_WH
 from .chart import Chart, altair, by_run, finished, values
 from .colours import Colours
 
@@ -99,7 +99,7 @@ def _rows(
     places = [step for step, _ in thinned]
     if over == "wh":
         steps, joules = zip(*curve.joules, strict=True)
-        places = (np.interp(places, steps, joules) / JOULES_PER_WH).tolist()
+        places = (np.interp(places, steps, joules) / J_PER_WH).tolist()
     return [
         {"run": run, "curve": curve.label, "x": place, "loss": loss}
         for place, (_, loss) in zip(places, thinned, strict=True)

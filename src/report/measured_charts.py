@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from ..advice.wording import number
-from ..compare.figures import JOULES_PER_WH, busy_baseline, interval, quality_columns
+from ..compare.figures import busy_baseline, interval, quality_columns
 from ..compare.layout import Table
 from ..compare.seeds import Row
+from ..compare.wording import number
+from ..measure.carbon import J_PER_WH
 from ..measure.record import Record, Score
 from .chart import Chart, altair, by_run, finished, values
 from .colours import Colours
@@ -119,8 +120,8 @@ def _of_record(record: Record, *, net: bool) -> dict[str, float] | None:
             return None
         # Noise can make the net a little negative, or a little more than there was.
         busy = min(max(above, 0.0), gross) if net and above is not None else gross
-        parts[phase] = busy / JOULES_PER_WH
-        parts["idle"] += (gross - busy) / JOULES_PER_WH
+        parts[phase] = busy / J_PER_WH
+        parts["idle"] += (gross - busy) / J_PER_WH
     return parts
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..advice.text import sections, table_of
-from ..advice.wording import number
 from ..compare.figures import STAR, quality_columns
+from ..compare.wording import number
 from .chart import altair
 from .colours import DARK, DARK_INK, DARK_PAPER, LIGHT, LIGHT_INK, LIGHT_PAPER
 from .contents import Part, Report

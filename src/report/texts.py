@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from typing import Any
 
 from ..compare.figures import quality_columns
 from ..compare.render import markdown_tables
 from ..compare.table import plain_rows
+from ..files import csv_text
 from .contents import Part, Report
 from .method import method_tables
 from .page import title_of
@@ -36,9 +35,7 @@ def to_markdown(report: Report) -> str:
 
 def to_csv(report: Report) -> str:
     """One line a run and volume, full precision, units in the headers; empty where unknown."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=FIELDS, lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for part in report.parts:
         for candidate in part.decision.candidates:
             quality = candidate.quality
@@ -51,9 +48,8 @@ def to_csv(report: Report) -> str:
                 "quality_low": quality.low if quality else None,
                 "quality_high": quality.high if quality else None,
             }
-            for stop in part.stops:
-                writer.writerow({**about, **_at(stop, candidate.run)})
-    return stream.getvalue()
+            rows += [{**about, **_at(stop, candidate.run)} for stop in part.stops]
+    return csv_text(FIELDS, rows)
 
 
 def _at(stop: Stop, run: str) -> dict[str, Any]:

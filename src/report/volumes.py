@@ -11,9 +11,10 @@ from math import isclose
 
 from ..advice import Advice, Needs, advise
 from ..advice.verdict import Amount, Decision
-from ..advice.wording import energy, listed, number, span
+from ..advice.wording import energy
 from ..compare.table import Comparison
 from ..compare.usage import Usage
+from ..compare.wording import listed, number, span
 
 PER_DECADE = (1.0, 2.0, 5.0)
 LEAST, MOST = 10.0, 1e6
@@ -62,19 +63,15 @@ def shown_of(stops: Sequence[Stop], usage: Usage) -> int:
 def stops_of(comparison: Comparison, advice: Advice) -> list[list[Stop]]:
     """For each decision of the advice, in its order, the stops of the grid."""
     needs = advice.needs
-    found: dict[tuple[str, str], list[Stop]] = {}
+    found: list[list[Stop]] = [[] for _ in advice.decisions]
     for volume in grid_of(needs.usage.answers or None):
         daily = volume / needs.usage.horizon_days
         usage = needs.usage.model_copy(update={"answers_per_day": daily})
         there = needs.model_copy(update={"usage": usage})
-        for decision in advise(comparison, there).decisions:
-            found.setdefault(key_of(decision), []).append(_stop(volume, decision, there))
-    return [found[key_of(decision)] for decision in advice.decisions]
-
-
-def key_of(decision: Decision) -> tuple[str, str]:
-    """What tells decisions of one comparison apart."""
-    return decision.task, decision.group
+        # What a group holds does not depend on the volume, so neither does the groups' order.
+        for stops, decision in zip(found, advise(comparison, there).decisions, strict=True):
+            stops.append(_stop(volume, decision, there))
+    return found
 
 
 def _stop(volume: float, decision: Decision, needs: Needs) -> Stop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -14,7 +15,7 @@ from ..errors import CannotRun
 from ..files import write_json
 from ..prompt import Passage
 from ..system import EndpointSystem, System
-from ..tasks.task import Example
+from ..tasks.task import Example, Task
 from .base import Context, Part, Stage, Strategy
 
 RESERVE_TOKENS = 32
@@ -40,6 +41,13 @@ class LongContext(Strategy):
     max_tokens: int | None = Field(default=None, ge=1)
     order: Literal["given", "shortest_first"] = "given"
 
+    def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
+        """The task must have documents."""
+        if not task.documents:
+            raise CannotRun(
+                "long_context needs documents and the task has none (`documents:` of a task folder)"
+            )
+
     def warm_up(self, system: System, ctx: Context) -> None:
         """The library of the tokenizer."""
         import transformers  # noqa: F401
@@ -47,10 +55,6 @@ class LongContext(Strategy):
     def build(self, system: System, ctx: Context) -> None:
         """Choose the documents that fit."""
         pages = list(ctx.task.documents)
-        if not pages:
-            raise CannotRun(
-                "long_context needs documents and the task has none (`documents:` of a task folder)"
-            )
         if self.order == "shortest_first":
             pages.sort(key=lambda page: len(page.text))
         documents = pasted(pages)

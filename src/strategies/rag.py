@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from ..context_sources import IndexSource
-from ..errors import CannotRun
+from ..errors import CannotRun, ModelError
 from ..files import write_json_lines
 from ..measure.refresh import How
 from ..models.fetch import resolve
@@ -86,8 +86,18 @@ class RAG(Strategy, SearchSettings):
     def identity(self) -> dict[str, Any]:
         """As every step's, with the models that it uses by their weights, wherever they lie."""
         embedder = resolve(self.embedder, kind="embedder").revision if self._vectors else None
-        reranker = resolve(self.reranker).revision if self.reranker else None
+        try:
+            reranker = resolve(self.reranker).revision if self.reranker else None
+        except ModelError as error:
+            raise ModelError(f"{self.type}.reranker: {error}") from error
         return {**super().identity(), "embedder": embedder, "reranker": reranker}
+
+    def check(self, system: System, task: Task, before: Sequence[Strategy]) -> None:
+        """The task must have documents."""
+        if not task.documents:
+            raise CannotRun(
+                f"{self.type} needs documents and the task has none (`documents:` of a task folder)"
+            )
 
     def warm_up(self, system: System, ctx: Context) -> None:
         """The indexes, the splitter and the embedder, whose load is charged to answering."""
@@ -111,10 +121,6 @@ class RAG(Strategy, SearchSettings):
         from ..rag.index_files import CHUNKS_FILE
         from ..rag.lexical import LexicalIndex
 
-        if not ctx.task.documents:
-            raise CannotRun(
-                "rag needs documents and the task has none (`documents:` of a task folder)"
-            )
         if ctx.previous is not None:
             chunks = self._update(ctx.previous, ctx)
         else:

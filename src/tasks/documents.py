@@ -23,6 +23,15 @@ KINDS = "Markdown, .txt, HTML, PDF or .jsonl"
 RESULTS_FOLDER = "runs"
 """Left out where documents lie at the top of a task: results with reports are written there."""
 _SHOWN = 5
+_OURS = (
+    "task.yaml",
+    "recipe.yaml",
+    "draft.json",
+    "questions.csv",
+    "hierarchy.yaml",
+    "hierarchy.csv",
+)
+"""Files of a task, which may lie beside its documents: that they are no documents is no news."""
 
 
 def document_files(folder: Path, *, without: Collection[Path] = ()) -> list[Path]:
@@ -48,6 +57,8 @@ def read_documents(
     inside = top.resolve()
     for path in _files(folder, without):
         if path.suffix.lower() not in SUFFIXES:
+            if path.name in _OURS:
+                continue
             others[path.suffix.lower() or "without ending"] += 1
             continue
         if not path.resolve().is_relative_to(inside):

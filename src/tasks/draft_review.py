@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import TaskError, did_you_mean
-from ..files import write_text
+from ..files import csv_text, unquoted, write_text
 from ..measure.record import Bill
 from ..values import Value, digest
 from .drafts import BAR, Draft, draft_id, reasons
@@ -24,9 +22,6 @@ COLUMNS = ("keep", "question", "answer", "evidence", "passage", "kind", "id", "f
 NEEDED = COLUMNS[:4]
 KEEP = {"yes": True, "y": True, "true": True, "no": False, "n": False, "false": False}
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-_RUN = ("=", "+", "-", "@")
-"""What a spreadsheet takes for the beginning of a formula."""
-_QUOTE = "'"
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -105,33 +100,33 @@ def write_drafts(path: Path, drafts: Sequence[Draft]) -> None:
     It opens with a byte order mark, or spreadsheets would misread accents. No cell begins as a
     formula does: such text has an apostrophe before it, which `read_drafts` takes away.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    rows = []
     for one in drafts:
         cells = (
             "yes", one.question, BAR.join(one.answers), one.evidence, one.passage, one.kind, one.id,
             one.family,
         )  # fmt: skip
-        table.writerow([_harmless(" ".join(cell.split())) for cell in cells])
-    write_text(path, _BYTE_ORDER_MARK + text.getvalue())
+        rows.append(dict(zip(COLUMNS, (" ".join(cell.split()) for cell in cells), strict=True)))
+    write_text(path, _BYTE_ORDER_MARK + csv_text(COLUMNS, rows))
 
 
 def read_drafts(path: Path, reader: ExampleReader) -> Review:
     """The rows of a review file whose `keep` is yes; what is wrong in one is noted with its line.
 
-    Needed are the columns keep, question, answer and evidence; the last may be empty. Several
-    answers stand between bars. Raises `TaskError` where a column is missing.
+    Needed are the columns keep, question, answer and evidence; the last may be empty, and so may
+    keep in a row that somebody added. Several answers stand between bars. Raises `TaskError` where
+    a column is missing.
     """
     examples: list[Example] = []
     families: dict[str, str] = {}
     mended = added = dropped = 0
-    for place, cells in read_csv_rows(path, reader.faults):
+    for place, cells in read_csv_rows(path, reader.faults, header_such_as=",".join(NEEDED)):
         for name in NEEDED:
             if name not in cells:
                 raise TaskError(f'{path}: no column "{name}"{did_you_mean(name, cells)}')
-        row = {name: _unquoted(cell.strip()) for name, cell in cells.items()}
-        keep = KEEP.get(row["keep"].lower())
+        row = {name: unquoted(cell.strip()) for name, cell in cells.items()}
+        own = not row.get("id") and not row["keep"]  # written by the reviewer: to be kept
+        keep = own or KEEP.get(row["keep"].lower())
         if keep is None:
             reader.faults.add(f'{place}: keep is "{row["keep"]}"; yes or no is expected')
         if not keep:
@@ -211,14 +206,3 @@ def _fields(row: Mapping[str, str]) -> dict[str, object]:
     fields["answers"] = [text for text in row["answer"].split(BAR) if text.strip()]
     fields["evidence"] = [row["evidence"]] if row["evidence"] else None
     return fields
-
-
-def _harmless(cell: str) -> str:
-    """The cell, quoted where a spreadsheet would run it; also where it is quoted already, so that
-    `_unquoted` gives back each text as it was."""
-    return f"{_QUOTE}{cell}" if cell.lstrip(_QUOTE).startswith(_RUN) else cell
-
-
-def _unquoted(cell: str) -> str:
-    quoted = cell.startswith(_QUOTE) and cell.lstrip(_QUOTE).startswith(_RUN)
-    return cell[1:] if quoted else cell

@@ -41,7 +41,7 @@ def read_links(path: Path, faults: Faults) -> Entity | None:
     """
     rows: dict[str, _Row] = {}
     before = len(faults)
-    for place, cells in read_csv_rows(path, faults):
+    for place, cells in read_csv_rows(path, faults, header_such_as="name,parent"):
         missing = [name for name in NEEDED if name not in cells]
         for name in missing:
             faults.add(

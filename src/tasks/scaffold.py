@@ -95,7 +95,9 @@ def init_task(folder: Path, *, questions: Path | None = None, questions_needed: 
     else:
         texts = {
             MANIFEST: _manifest(folder, splits, contents),
-            RECIPE_FILE: _recipe(folder, len(splits["train"]), bool(documents)),
+            RECIPE_FILE: _recipe(
+                folder, len(splits["train"]), bool(documents), bool(contents.hierarchy)
+            ),
         }
     rows = {f"{split}.jsonl": examples for split, examples in splits.items() if examples}
     for name in (*texts, *rows):
@@ -196,7 +198,7 @@ def _manifest(folder: Path, splits: Mapping[Split, tuple[Example, ...]], content
     return "\n".join(lines) + "\n"
 
 
-def _recipe(folder: Path, train: int, documents: bool) -> str:
+def _recipe(folder: Path, train: int, documents: bool, hierarchy: bool) -> str:
     shots = min(SHOTS, train)
     lines = [
         "# Compare ways to customise a model on this task: wattune compare recipe.yaml",
@@ -215,6 +217,8 @@ def _recipe(folder: Path, train: int, documents: bool) -> str:
         lines.append(f"  few-shot: [{{prompt: {{shots: {shots}}}}}]")
     if documents:
         lines.append("  rag: [rag]")
+    if documents and hierarchy:
+        lines.append("  tree-rag: [tree_rag]")
     if train:
         lines.append("  lora: [lora]")
     if not train or not documents:

@@ -54,7 +54,7 @@ def read_json_rows(path: Path, faults: Faults) -> Iterator[tuple[str, Any]]:
 
 
 def read_csv_rows(
-    path: Path, faults: Faults, *, comments: bool = False
+    path: Path, faults: Faults, *, comments: bool = False, header_such_as: str = "question,answer"
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """(``file:line``, row by column name) of a CSV file with a header, cells empty or not.
 
@@ -90,7 +90,7 @@ def read_csv_rows(
     except csv.Error as error:
         raise TaskError(f"{path}:{rows.line_num}: not CSV ({error})") from error
     if not header:
-        raise TaskError(f"{path}: the file is empty; a header such as question,answer is expected")
+        raise TaskError(f"{path}: the file is empty; a header such as {header_such_as} is expected")
 
 
 def read_table(

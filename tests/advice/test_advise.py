@@ -6,21 +6,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from wattune.advice import Advice, Needs, advise
 from wattune.advice.verdict import Decision
-from wattune.cli.advising import advise as verb
 from wattune.compare import compare
 from wattune.compare.elsewhere import asked_elsewhere
 from wattune.compare.usage import Usage
-from wattune.errors import ConstraintNotMet, InputError
+from wattune.errors import InputError
 from wattune.measure.record import Record
-from wattune.measure.store import write_record
 
 Made = Callable[..., Record]
 
@@ -218,6 +214,23 @@ def test_mixed_hardware_gives_a_decision_for_each(made: Made) -> None:
     assert mixed.choice == "rag#k"
 
 
+def test_groups_of_two_tasks_are_told_apart(made: Made) -> None:
+    def of_task(name: str, scorer: str, run: str) -> Record:
+        task = {**made(run).task, "name": name, "items": f"items of {name}"}
+        return made(run, task=task, fingerprints={"scorer": scorer})
+
+    records = [of_task(*each, run) for each in (("ferry", "s"), ("ferry", "t"), ("port", "s"))
+               for run in ("rag", "lora")]  # fmt: skip
+    found = advise(records, needs()).decisions
+    assert len({(one.task, one.group) for one in found}) == 3
+
+
+def test_joules_of_a_busy_machine_are_told_with_the_choice(made: Made) -> None:
+    busy = {"flags": ("contended: 75 % of the processors went to other programs",)}
+    decision = decided([made("rag", **busy), made("lora", **busy)])
+    assert "other programs kept the machine busy while all of them answered" in decision.headline
+
+
 def test_a_failed_meter_leaves_a_run_out_and_says_so(made: Made) -> None:
     records = [made("broken", 0.9, answer_j=None), made("lora", 0.5)]
     decision = decided(records)
@@ -270,64 +283,6 @@ def test_many_records_are_weighed(made: Made) -> None:
     assert chosen is not None
     assert len(decision.candidates) == 400
     assert chosen.parts_wh["answers"] == pytest.approx(100 * 365 / 3600)
-
-
-@pytest.fixture
-def told(
-    tmp_path: Path, pair: list[Record], capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
-    """Run the verb on the two records; what it printed."""
-    for record in pair:
-        write_record(tmp_path / "runs", record, [])
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(verb)
-
-    def run(*arguments: object) -> str:
-        capsys.readouterr()
-        app(args=list(map(str, arguments)), standalone_mode=False)
-        return capsys.readouterr().out
-
-    return run
-
-
-def test_the_verb_prints_words_first(told: Callable[..., str], tmp_path: Path) -> None:
-    asked = (tmp_path / "runs", "--answers-per-day", 10_000, "--refresh", "weekly", "--horizon",
-             "90d", "--max-latency-p95", "2s", "--max-memory", "8GB", "--place", "FRA")  # fmt: skip
-    out = told(*asked)
-    assert out.startswith("Take lora: ")
-    assert "for 90 days; updated weekly" in out
-    told(*asked, "-o", tmp_path / "advice.md")
-    assert (tmp_path / "advice.md").read_text().startswith("**Take lora: ")
-    content = json.loads(told(*asked, "--format", "json"))
-    assert content["needs"]["max_memory_bytes"] == 8e9
-    assert content["needs"]["usage"]["refreshes_per_year"] == pytest.approx(365 / 7)
-
-
-def test_the_verb_exits_with_3_and_still_prints(
-    told: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(ConstraintNotMet, match="lora comes nearest") as found:
-        told(tmp_path / "runs", "--answers-per-day", 10, "--min-quality", 0.95)
-    assert found.value.exit_code == 3
-    assert capsys.readouterr().out.startswith("Nothing meets what is asked.")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((), "give a folder of records"),
-        (("runs",), "--answers-per-day is missing"),
-        (("runs", "--answers-per-day", 1, "--max-memory", "8"), "8GB"),
-        (("runs", "--answers-per-day", 1, "--max-latency-p95", "2"), "no span of time"),
-        (("runs", "--answers-per-day", 1, "--place", "FRX"), "FRX"),
-        (("runs", "--ask"), "leave out runs"),
-    ],
-)
-def test_the_verb_says_what_is_wrong(
-    told: Callable[..., str], arguments: tuple[object, ...], said: str
-) -> None:
-    with pytest.raises(InputError, match=said):
-        told(*arguments)
 
 
 def test_it_needs_no_torch() -> None:

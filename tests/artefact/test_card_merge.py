@@ -140,6 +140,7 @@ def test_a_run_that_prepared_nothing_has_results_and_no_emissions() -> None:
     [
         ("---\nlicense: mit\n", "has no end"),
         ("---\na: [\n---\n", "no YAML"),
+        ("---\na: 1\n...\n---\nbody", "take out the line of"),
         ("---\n- a\n---\n", "no mapping"),
         ("---\n{license: mit}\n---\n", "write a key a line"),
         ("---\nmodel-index: 5\n---\n", "no list of models"),
@@ -150,6 +151,11 @@ def test_a_run_that_prepared_nothing_has_results_and_no_emissions() -> None:
 def test_a_card_that_cannot_be_read_is_left(card: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         merged_card(card, record(), title="it")
+
+
+def test_one_key_is_not_added_below_the_end_either() -> None:
+    with pytest.raises(InputError, match="take out the line of"):
+        merged_card("---\na: 1\n...\n---\n", record(stages=(), prepare=Bill()), title="it")
 
 
 def test_only_finished_records_have_something_to_say() -> None:

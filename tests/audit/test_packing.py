@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from wattune.audit.bundle import Manifest, write_bundle
-from wattune.audit.packing import measured_at, named_code, pack, unpack
+from wattune.audit.bundle import Manifest, Needed, write_bundle
+from wattune.audit.packing import measured_at, named_code, other_revision, pack, unpack
 from wattune.compare import compare
 from wattune.errors import InputError, StorageError
 from wattune.files import shipped_folder
 from wattune.measure.store import load_answers, load_records
+from wattune.models.folders import folder_revision
 from wattune.recipe_file import load_recipe
 from wattune.tasks.load import load_task
 
@@ -34,7 +35,6 @@ def test_a_packed_recipe_runs_elsewhere_and_its_records_compare_as_equal(
     assert ran.code == 0, ran.err
     made = pack(str(recipe), [], tmp_path / "there.zip")
     assert made.left_out == ("place",)
-    assert made.task_fingerprint == load_task(task_folder).fingerprint
     unpack(tmp_path / "there.zip", tmp_path / "elsewhere")
     for own in (prompt, recipe):
         own.unlink()
@@ -81,8 +81,10 @@ def test_a_shipped_recipe_is_the_same_when_unpacked(tmp_path: Path, name: str) -
     assert found.settings.model_dump(exclude=of_the_machine) == given.settings.model_dump(
         exclude=of_the_machine
     )
-    assert load_task(str(found.settings.task)).fingerprint == made.task_fingerprint
+    tasks = [load_task(str(one.settings.task)) for one in (given, found)]
+    assert tasks[0].fingerprint == tasks[1].fingerprint
     assert made.models[0].revision
+    assert [other_revision(model) for model in made.models] == [None] * len(made.models)
 
 
 def test_overrides_are_packed_and_what_is_of_the_machine_is_not(
@@ -125,11 +127,31 @@ def test_a_task_of_one_file_keeps_its_columns(tmp_path: Path, chat_model: Path) 
         f"model: {chat_model}\nstrategies: []\n",
         encoding="utf-8",
     )
-    made = pack(str(path), [], tmp_path / "it.zip")
+    pack(str(path), [], tmp_path / "it.zip")
     unpack(tmp_path / "it.zip", tmp_path / "it")
     source: Any = load_recipe(str(tmp_path / "it" / "recipe.yaml")).settings.task
     found = load_task(source.source, columns=source.columns)
-    assert found.fingerprint == made.task_fingerprint
+    columns = {"question": "text", "answers": "label"}
+    assert found.fingerprint == load_task(tmp_path / "sums.csv", columns=columns).fingerprint
+
+
+def test_a_model_that_is_another_one_here_is_told(tmp_path: Path, chat_model: Path) -> None:
+    there = Needed(name=str(chat_model), origin="folder", revision="of another folder")
+    assert other_revision(there) == folder_revision(chat_model)
+    same = there.model_copy(update={"revision": folder_revision(chat_model)})
+    away = there.model_copy(update={"name": str(tmp_path)})  # no model lies there
+    assert (other_revision(same), other_revision(away)) == (None, None)
+
+
+def test_names_that_are_one_on_some_system_are_not_packed(
+    tmp_path: Path, recipe: Path, task_folder: Path
+) -> None:
+    for name in ("A.txt", "a.txt"):
+        (task_folder / "documents" / name).write_text(f"A page, {name}.", encoding="utf-8")
+    with pytest.raises(InputError, match=r"A\.txt.* are one file on some systems") as told:
+        pack(str(recipe), [], tmp_path / "it.zip")
+    assert told.type is InputError
+    assert not (tmp_path / "it.zip").exists()
 
 
 def test_functions_that_a_run_would_call_are_named(tmp_path: Path, chat_model: Path) -> None:
@@ -140,8 +162,12 @@ def test_functions_that_a_run_would_call_are_named(tmp_path: Path, chat_model: P
         " {langchain_rag: {factory: 'my.stores:open@this_machine'}}]}\n"
         "decoding: {stop: ['Answer: x']}\n"
     )
-    (folder / "task" / "task.yaml").write_text("metrics: [token_f1, 'mine.scores:neat']\n")
-    assert named_code(folder) == ["mine.scores:neat", "my.package:embed", "my.stores:open"]
+    (folder / "task" / "task.yaml").write_text(
+        "metrics: [token_f1, 'mine.scores:neat', 'judge:my.judge:strict']\n"
+    )
+    assert named_code(folder) == [
+        "mine.scores:neat", "my.judge:strict", "my.package:embed", "my.stores:open",
+    ]  # fmt: skip
 
 
 def test_records_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -334,6 +334,7 @@ def test_shipped_recipes_are_listed_and_copied(wattune: Wattune, tmp_path: Path)
     assert any(line.startswith("quickstart ") for line in listed)
     assert wattune("cp", "quickstart").out == "quickstart.yaml\n"
     assert wattune("cp", "quickstart", "mine.yaml").code == 0
+    assert wattune("cp", "quickstart", "-").out == (tmp_path / "mine.yaml").read_text()
     copies = [(tmp_path / name).read_text() for name in ("quickstart.yaml", "mine.yaml")]
     assert copies[0] == copies[1]
     assert "harbour" in copies[0]

@@ -81,6 +81,17 @@ def test_what_is_not_known_is_said(wattune: Wattune, records: Path) -> None:
         (("--answers-per-day", "3", "--horizon", "90"), "'90' is no span of time"),
         (("--answers-per-day", "3", "--refresh", "wekly"), 'did you mean "weekly"'),
         (("--answers-per-day", "3", "--cached-share", "40"), "cached_share 40"),
+        (("--answers-per-day", "3", "--min-quality", "nan"), "nan is no number"),
+        (("--metric", "token_f1"), "--metric changes nothing without --frugal"),
+        (("--finish",), "--finish changes nothing without --frugal"),
+        (("--scores", "x.csv"), "--scores changes nothing without --by model"),
+        (("--start", "greenest"), "--start changes nothing with finished records"),
+        (("--budget", "1Wh"), "--budget changes nothing with finished records"),
+        (("--by", "model", "--answers-per-day", "3"), "changes nothing with --by model"),
+        (("--by", "hardware", "--allow"), "--allow changes nothing with --by hardware"),
+        (("--baseline", "2026-01-01", "--by", "model"), "--by changes nothing with --baseline"),
+        (("--frugal", "--answers-per-day", "3"), "changes nothing with --frugal"),
+        (("--frugal", "--format", "csv"), "--frugal prints a table or JSON, and no csv"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -89,3 +100,39 @@ def test_what_makes_no_sense_is_refused(
     ran = wattune("compare", records, *options)
     assert ran.code == 2
     assert says in ran.err
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (("report", "--inventory", "--min-quality", 0.3), "--min-quality changes nothing with"),
+        (("report", "-o", "x.html", "--boundary", "cloud"), "changes nothing without --inventory"),
+        (("advise", "--write-recipe", "x.yaml"), "--write-recipe changes nothing without --ask"),
+        (("forecast", "--answers-per-day", 3, "-o", "x.png", "--format", "csv"), "--format"),
+    ],
+)
+def test_options_that_would_change_nothing_are_told(
+    wattune: Wattune, records: Path, asked: tuple[str, ...], says: str
+) -> None:
+    verb, *options = asked
+    ran = wattune(verb, records, *options)
+    assert ran.code == 2
+    assert says in ran.err
+    alone = wattune("advise", "--ask", "--max-cost", "2EUR")
+    assert "--max-cost changes nothing with --ask" in alone.err
+
+
+def test_a_floor_is_reached_where_the_questions_cannot_tell(
+    wattune: Wattune, records: Path, tmp_path: Path
+) -> None:
+    """As advise and the frugal comparison have it."""
+    from wattune.measure.store import load_records
+
+    for record in load_records(records):
+        score = record.quality["token_f1"].model_copy(update={"low": 0.35, "high": 0.55})
+        known = record.model_copy(update={"quality": {"token_f1": score}})
+        write_record(tmp_path / "wide", known, [])
+    asked = ("compare", tmp_path / "wide", "--answers-per-day", 1, "--min-quality", 0.54)
+    text = " ".join(wattune(*asked).out.split())
+    assert "the runs that reach 0.54 in token F1 or cannot be told from it (rag" in text
+    assert "rag takes the least" in text

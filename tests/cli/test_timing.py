@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -15,8 +16,9 @@ from typer.testing import CliRunner, Result
 
 from wattune.cli.timing import forecast, when
 from wattune.errors import InputError
+from wattune.measure.predicted import Expected as ExpectedRange
 from wattune.measure.record import Bill, Carbon, Energy, Phase, Record, Score
-from wattune.measure.store import write_record
+from wattune.measure.store import load_records, write_record
 
 Verb = Callable[..., Result]
 
@@ -77,7 +79,43 @@ def test_when_between_places_as_json(verb: Verb, recipe: Path, grids: Path) -> N
     assert "in GBR: saves 90 g, 90 % against now in FRA." in shown
 
 
-def test_when_without_what_it_needs_is_a_sentence(verb: Verb, recipe: Path, grids: Path) -> None:
+def test_when_claims_nothing_of_hours_and_places_it_does_not_know(
+    verb: Verb, recipe: Path, tmp_path: Path
+) -> None:
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    for name, start in (("rising", hour), ("past", hour - timedelta(days=3))):
+        rows = [f"{(start + timedelta(hours=n)).isoformat()},{50 + n}" for n in range(12)]
+        text = "start,g_per_kwh\n" + "\n".join(rows) + "\n"
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "grids.yaml").write_text(
+        "FRA: {provider: csv, file: rising.csv}\nDEU: {provider: csv, file: past.csv}\n",
+        encoding="utf-8",
+    )
+    asked = ("when", recipe, "--grid", tmp_path / "grids.yaml", *WORK[:4], "--within", "2d")
+    short = verb(*asked).stdout
+    assert "where the forecast ends, and no other place that has a forecast emits less" in short
+
+
+def plans(monkeypatch: pytest.MonkeyPatch, seconds: float | None, joules: float | None) -> None:
+    """Let plans say so much of any recipe."""
+    took = [None if each is None else ExpectedRange.exactly(each) for each in (seconds, joules)]
+    made = SimpleNamespace(duration_s=took[0], energy_j=took[1])
+    monkeypatch.setattr("wattune.cli.planning.planned", lambda *arguments: made)
+
+
+def test_when_nothing_ran_yet_a_plan_says_how_long_it_takes(
+    verb: Verb, recipe: Path, grids: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans(monkeypatch, 1800.0, 3.6e5)
+    grid = f"grid={{provider: csv, file: {grids.parent / 'fra.csv'}}}"
+    ran = verb("when", recipe, grid, "--within", "6h")
+    assert "Expected: 30 min and 100 Wh, as planned" in ran.stdout
+
+
+def test_when_without_what_it_needs_is_a_sentence(
+    verb: Verb, recipe: Path, grids: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans(monkeypatch, None, 5.0)  # of an endpoint nobody knows how long it takes
     for arguments, sentence in [
         ((), "how long duo takes is not known"),
         (("--duration", "30min"), "FRA: the static table holds one figure a year"),
@@ -127,6 +165,10 @@ def test_forecast_prints_and_writes_a_year(verb: Verb, runs: Path, tmp_path: Pat
     lines = list(csv.DictReader(io.StringIO((tmp_path / "year.csv").read_text(encoding="utf-8"))))
     assert len(lines) == 24
     assert float(lines[0]["training_wh"]) == 2.0
+    odd = load_records(runs)[0].model_copy(update={"name": "=1+1", "key": "odd"})
+    write_record(runs, odd, [])
+    rows = list(csv.DictReader(io.StringIO(verb(*asked, "--format", "csv").stdout)))
+    assert "'=1+1" in {row["run"] for row in rows}
     pytest.importorskip("matplotlib")
     assert verb(*asked, "-o", "year.svg").exit_code == 0
     assert "training" in (tmp_path / "year.svg").read_text(encoding="utf-8")
@@ -140,7 +182,6 @@ def test_forecast_prints_and_writes_a_year(verb: Verb, runs: Path, tmp_path: Pat
         (("--refresh", "wekly"), 'did you mean "weekly"'),
         (("--cached-share", "2"), "a number from 0 to 1"),
         (("--growth", "5"), "5%/month or 30%/year"),
-        (("--boundary", "mine"), '"boundary"'),
     ],
 )
 def test_forecast_says_what_would_be_right(
@@ -149,3 +190,11 @@ def test_forecast_says_what_would_be_right(
     ran = verb("forecast", runs, "--answers-per-day", "10", *wrong)
     assert isinstance(ran.exception, InputError)
     assert sentence in str(ran.exception)
+
+
+def test_forecast_knows_whose_machine_it_may_be(verb: Verb, runs: Path) -> None:
+    asked = ("forecast", runs, "--answers-per-day", "10", "--boundary")
+    assert verb(*asked, "cloud").exit_code == 0
+    wrong = verb(*asked, "mine")
+    assert wrong.exit_code == 2
+    assert "'owned', 'leased', 'cloud', 'managed'" in wrong.output

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from wattune.compare import compare
+from wattune.compare.baseline import baseline
+from wattune.compare.baseline_table import baseline_csv
+from wattune.compare.by_model import ByModel
 from wattune.compare.render import fitting
 from wattune.compare.table import REFERENCE, Table, plain_rows
 from wattune.errors import InputError
+from wattune.measure.export import to_csv as exported
 from wattune.measure.record import Bill, Carbon, Energy, Phase, Record, Score, StageRecord
 
 METRICS = ("token_f1", "exact_match", "contained")
@@ -232,3 +236,21 @@ def test_it_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_name_of_a_record_is_run_by_a_spreadsheet() -> None:
+    before, after = (
+        record("=1+1", key=f"{day}", created_at=f"2026-01-{day:02}T00:00:00+00:00")
+        for day in (1, 20)
+    )
+    for text in (
+        compare([after]).to_csv(),
+        ByModel(compare([after]), {}).to_csv(),
+        baseline_csv(baseline([before, after], "2026-01-10")),
+        exported([after]),
+    ):
+        found = rows(text)
+        assert found
+        cells = [cell for row in found for cell in row.values() if "=1+1" in cell]
+        assert cells
+        assert not [cell for cell in cells if cell.startswith("=")]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from wattune.advice.constraints import reaches
+from wattune.compare.floor import reaches
 from wattune.frugal.decision import Ask, Contender, State, Stop, next_step, standing, still_racing
 from wattune.measure.statistics import bootstrap_mean
 

@@ -119,6 +119,7 @@ def test_the_cheap_run_is_dropped_the_next_accepted_and_the_dear_one_not_started
         assert (record.status, record.answers, record.scores) == ("skipped", count, {})
         assert f"after {count} of 128 questions" in record.reason
         assert len(load_answers(tmp_path / "runs", record)) == count
+        assert record.phases["answer"].repeats == 1  # each question was asked once
     assert found.spent_j is not None
     entries = load_ledger(tmp_path / "runs")
     assert len(entries) == len(asked)

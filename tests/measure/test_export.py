@@ -22,6 +22,8 @@ from wattune.measure.export import (
     to_parquet,
     write_schema,
 )
+from wattune.measure.predicted import Expected, Predicted, PredictedPhase
+from wattune.measure.projected import Projected
 from wattune.measure.record import (
     Baseline,
     Bill,
@@ -47,6 +49,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = DOCS / "record-schema.json"
 
 BLANK = Record(name="base", key="00ff")
+ABOUT_2 = Expected(likely=2.0, low=1.0, high=4.0)
 STALE = {"token_f1": Score(value=0.1, low=0.0, high=0.2, n=4)}
 FULL = Record(
     name="lora",
@@ -109,6 +112,21 @@ FULL = Record(
         scores_before=(1.0, 1.0, 0.0, 1.0),
         scores_after=(1.0, 1.0, 0.0, 0.0),
     ),
+    predicted=Predicted(
+        phases={"answer": PredictedPhase(duration_s=ABOUT_2, energy_j=ABOUT_2)},
+        tokens_in=ABOUT_2,
+        tokens_out=ABOUT_2,
+        flops_prepare=ABOUT_2,
+        flops_answer=Expected.exactly(1e12),
+        peak_memory_bytes=ABOUT_2,
+    ),
+    projected=Projected(
+        machine="a server",
+        parameters=7e9,
+        measured={"answer_j": 1.0},
+        figures={"answer_j": ABOUT_2},
+        spreads={"answer": 0.5},
+    ),
     carbon=Carbon(
         place="FRA", intensity_g_per_kwh=56.0, source="a table", year=2023, pue=1.5, pue_source="x"
     ),
@@ -156,6 +174,9 @@ def test_units_stand_in_the_columns() -> None:
         "general_by_kind_fact_after": 0.5,
         "refresh_questions_changed": 4,
         "refresh_stale_token_f1_high": 0.2,
+        "predicted_answer_duration_s_low": 1.0,
+        "predicted_flops_answer_likely": 1e12,
+        "projected_figures_answer_j_high": 4.0,
         "outcomes_correct": 2,
         "token_f1": 0.5,
         "token_f1_low": 0.4,
@@ -178,7 +199,7 @@ def test_every_figure_of_a_record_has_a_column() -> None:
     """Each number in the JSON, wherever it stands, is in the row; but in lists and by question."""
     columns = set(to_frame([FULL]).columns)
     hidden = {"recipe", "system", "task", "stages", "scores", "quality_by", "environment", "notes"}
-    hidden |= {"latency_s", "first_token_s", "scores_before", "scores_after"}
+    hidden |= {"latency_s", "first_token_s", "scores_before", "scores_after", "basis"}
 
     def check(value: Any, path: tuple[str, ...]) -> None:
         for name, inner in value.items():

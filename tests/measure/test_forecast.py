@@ -166,7 +166,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("key", ["forecast", "data"])
-@pytest.mark.parametrize(("ahead_h", "horizon"), [(5, "6"), (24.5, "48"), (200, "72")])
+@pytest.mark.parametrize(("ahead_h", "horizon"), [(5, "6"), (24, "48"), (200, "72")])
 def test_electricity_maps(service: Service, key: str, ahead_h: float, horizon: str) -> None:
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     times = [(hour + timedelta(hours=n)).isoformat() for n in range(3)]

@@ -112,12 +112,22 @@ def test_passed_over_questions_do_not_make_it_wrong_more_often() -> None:
     assert wrong <= 0.2 * 120 + 2 * math.sqrt(0.2 * 0.8 * 120)
 
 
-def test_the_upper_end_is_above_that_of_any_interval_with_such_a_mean() -> None:
-    for scores in ([0.0] * 170 + [1.0] * 30, [0.15] * 200, [0.0] * 100 + [0.3] * 100):
-        mean = statistics.fmean(scores)
-        assert bootstrap_mean(scores).high <= upper_end(mean, 200) + 0.01
-    assert upper_end(0.15, 200) == pytest.approx(0.15 + 1.96 * math.sqrt(0.15 * 0.85 / 200), 1e-3)
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1, 0.15, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("questions", [20, 100, 200])
+def test_the_upper_end_is_above_that_of_any_interval_with_such_a_mean(
+    questions: int, share: float
+) -> None:
+    right = max(1, round(share * questions))
+    mean = right / questions
+    for scores in (
+        [0.0] * (questions - right) + [1.0] * right,
+        [mean] * questions,
+        [0.0] * (questions // 2) + [min(1.0, 2 * mean)] * (questions - questions // 2),
+    ):
+        own = statistics.fmean(scores)
+        assert bootstrap_mean(scores).high <= upper_end(own, questions) + 1e-9
     assert upper_end(1.0, 10) == 1.0
+    assert upper_end(0.0, 10) == 0.0
 
 
 @pytest.mark.parametrize(

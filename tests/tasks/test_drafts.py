@@ -154,6 +154,10 @@ def test_broken_rows_are_told_with_their_lines(tmp_path: Path) -> None:
     write_rows(path, "no,Who rows?,Bo,fuel,,passage,d-3,")
     with pytest.raises(TaskError, match="no row is kept"):
         init_task(tmp_path, questions_needed=10)
+    write_rows(path, f"no,{first.question},Ada Lund,fuel,,,{first.id},", ",Who rows?,Bo,fuel,,,,")
+    reader = ExampleReader(Faults())
+    assert [one.question for one in read_drafts(path, reader).examples] == ["Who rows?"]
+    reader.faults.check()
     path.write_text("question,answer\nWho?,Ada\n")
     with pytest.raises(TaskError, match='no column "keep"'):
         init_task(tmp_path, questions_needed=10)

@@ -167,3 +167,8 @@ def test_faults_of_headings_and_endings(tmp_path: Path) -> None:
         read_hierarchy(tmp_path / "empty")
     with pytest.raises(TaskError, match="a hierarchy is a YAML file, a table"):
         read(tmp_path, "tree.txt", "x")
+
+
+def test_an_empty_table_is_told_by_its_own_columns(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="a header such as name,parent is expected"):
+        read(tmp_path, "tree.csv", "")

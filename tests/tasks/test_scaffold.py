@@ -69,6 +69,14 @@ def test_the_recipe_holds_what_can_run(tmp_path: Path) -> None:
     }
 
 
+def test_a_hierarchy_adds_the_run_that_reads_it(tmp_path: Path) -> None:
+    folder = pages(tmp_path / "docs")
+    (folder / "hierarchy.yaml").write_text("name: Quay\nchildren: [{name: Towage}]\n")
+    report = init_task(folder, questions=questions(tmp_path / "q.csv", 80), questions_needed=10)
+    assert yaml.safe_load((folder / "recipe.yaml").read_text())["runs"]["tree-rag"] == ["tree_rag"]
+    assert not any("other kinds are not read" in sentence for sentence in report.missing)
+
+
 def test_one_question_and_no_documents(tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()

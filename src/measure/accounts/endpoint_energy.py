@@ -12,11 +12,11 @@ from pydantic import Field
 
 from ...errors import InputError, did_you_mean
 from ...values import Value
+from ..carbon import J_PER_WH
 from ..record import Energy, Phase
 from .yaml_table import Amount, shipped_table
 
 COMPONENT = "endpoint"
-J_PER_WH = 3600.0
 
 
 class TokenEnergy(Value):

@@ -84,7 +84,8 @@ class ElectricityMaps:
         counted from the present one.
         """
         start, end = window(start, end)
-        ahead_h = (end - datetime.now(UTC)) / HOUR
+        present = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        ahead_h = (end - present) / HOUR
         query = {
             "zone": self.zone,
             "horizonHours": str(next((h for h in HORIZONS_H if h >= ahead_h), HORIZONS_H[-1])),

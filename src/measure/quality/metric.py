@@ -47,10 +47,12 @@ class Item(Value):
 
 @dataclass(frozen=True)
 class Tools:
-    """What some metrics need and this room does not know: models, as callables."""
+    """What some metrics need and this room does not know: models, as callables, and how many
+    documents the system looks for (0: it does not), also where it finds none."""
 
     embed: Embed | None = None
     judge: Judge | None = None
+    retrieves: int = 0
 
 
 def mean(items: Sequence[Item], values: Sequence[float | None]) -> Score | None:

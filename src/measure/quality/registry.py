@@ -80,12 +80,12 @@ def needs_of(names: Iterable[str]) -> set[str]:
 def rate(items: Sequence[Item], names: Sequence[str], tools: Tools) -> dict[str, Values]:
     """The values of each named metric, then of those that are always told.
 
-    Recall, MRR and nDCG are told at the number of passages that questions were given at most. A
-    metric that applies to no question is left out.
+    Recall, MRR and nDCG are told at the number of passages that questions were given at most, or
+    that were looked for where none was found. A metric that applies to no question is left out.
     """
     if not items:
         return {}
-    depth = max((len(item.passages) for item in items), default=0)
+    depth = max(len(item.passages) for item in items) or tools.retrieves
     retrieval = [f"{name}@{depth}" for name in ("recall", "mrr", "ndcg")] if depth else []
     rated: dict[str, Values] = {}
     for name in dict.fromkeys((*names, *ALWAYS, *retrieval)):

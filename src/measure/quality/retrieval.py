@@ -27,13 +27,13 @@ def retrieval_metric(name: str) -> Metric | None:
         return None
 
     def rate(items: Sequence[Item], tools: Tools) -> dict[str, Values]:
-        return {name: _rate(items, match[1], int(match[2]))}
+        return {name: _rate(items, match[1], int(match[2]), tools.retrieves)}
 
     return Metric(rate)
 
 
-def _rate(items: Sequence[Item], measure: str, k: int) -> Values:
-    if not any(item.passages for item in items):
+def _rate(items: Sequence[Item], measure: str, k: int, retrieves: int) -> Values:
+    if not retrieves and not any(item.passages for item in items):
         return [None] * len(items)
     import ir_measures
 

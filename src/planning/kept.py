@@ -1,0 +1,43 @@
+"""The calibration of this machine: found in the cache, or made now and kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import InputError
+from ..files import cache_folder, write_json
+from ..machine import hardware, machine, software
+from ..measure.calibration import Calibration, load_calibration
+from ..models.fetch import resolve
+from ..values import digest
+from .measuring import EMBEDDER, calibrate
+
+SECONDS = 10.0
+
+
+def kept_calibration(
+    model: str,
+    *,
+    seconds: float = SECONDS,
+    fresh: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Calibration:
+    """The calibration of this machine and its versions with `model`, made now where there is none
+    or a `fresh` one is asked for. Raises as `calibrate`."""
+    revision = resolve(model, kind="causal_lm").revision
+    key = digest([revision, machine(), hardware(), software()])
+    path = cache_folder() / "machine" / f"calibration-{key}.json"
+    if path.is_file() and not fresh:
+        try:
+            return load_calibration(path)
+        except InputError:  # of an older schema, or damaged: made anew
+            pass
+    made = calibrate(model, seconds=seconds, embedder=EMBEDDER, say=say)
+    keep_calibration(path, made)
+    return made
+
+
+def keep_calibration(path: Path, calibration: Calibration) -> None:
+    """Write a calibration as JSON. Raises `StorageError`."""
+    write_json(path, calibration.plain())
