@@ -12,6 +12,7 @@ import typer
 
 from ..errors import InputError
 from ..measure.processes import launch
+from .planning import planned
 from .running import by_signal, kept_answers, running
 
 Frugal = Annotated[
@@ -63,6 +64,7 @@ def compare_frugal(
             runs / loaded.name,
             floor=min_quality,
             metric=metric,
+            plan=lambda: planned(loaded, runs, None, allow_overlap, progress.step),
             finish=finish,
             allow_overlap=allow_overlap,
             progress=progress,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..answering.responses import ResponseCache
-from ..errors import InputError
+from ..errors import InputError, WattuneError
 from ..files import storage
 from ..holds import Hold, Holds, IntensityLimit, no_hold
 from ..job import Job, jobs_of
@@ -64,6 +64,7 @@ def compare_frugally(
     metric: str | None = None,
     finish: bool = False,
     expected: Expected | None = None,
+    plan: Callable[[], object] | None = None,
     refused: Callable[[Job], str] = refusal,
     allow_overlap: bool = False,
     progress: Progress = no_progress,
@@ -76,10 +77,11 @@ def compare_frugally(
     """Find the cheapest run of a recipe whose `metric` (the task's first) reaches the `floor`, by
     asking no more than that takes; without a floor, or where none reaches it, the best.
 
-    `expected` says what a run will take, by default the records in `folder`; what `refused` gives a
-    reason for is not started. Of a run with several seeds the first is tried. Finished records in
-    `folder` are used as they are. With `finish` the run to take is then run whole, which asks it
-    the other questions. Raises `InputError` for a metric or a floor that cannot be decided by.
+    `expected` says what a run will take, by default the records in `folder` and plans; where it
+    does not know of every run, `plan` is called first. What `refused` gives a reason for is not
+    started. Of a run with several seeds the first is tried. Finished records in `folder` are used
+    as they are. With `finish` the run to take is then run whole, which asks it the other questions.
+    Raises `InputError` for a metric or a floor that cannot be decided by.
     """
     settings = recipe.settings
     books = books_of(settings)
@@ -89,11 +91,8 @@ def compare_frugally(
         folder.mkdir(parents=True, exist_ok=True)
     earlier = load_records(folder)
     estimate = expected or (lambda job: expected_joules(job, earlier))
-    jobs = cheapest_first(jobs, estimate)
     questions = len(jobs[0].task.split(jobs[0].split))
-    contenders = tuple(Contender(job.name, out=refused(job)) for job in jobs)
     order = random.Random(ORDER_SEED).sample(range(questions), questions)
-    state = State(contenders, tuple(order), floor)
     records: dict[int, Record] = {}
 
     def says(job: Job, scores: Scores) -> str:
@@ -103,6 +102,12 @@ def compare_frugally(
     if settings.pause_above_g_per_kwh is not None:
         holds.append(IntensityLimit(books.intensity_now, settings.pause_above_g_per_kwh))
     with Meter(settings.place, settings.intensity_g_per_kwh) as meter:
+        with meter.phase("plan") as planning:
+            if plan is not None and any(estimate(job) is None for job in jobs):
+                _try(plan, say)
+        jobs = cheapest_first(jobs, estimate)
+        contenders = tuple(Contender(job.name, out=refused(job)) for job in jobs)
+        state = State(contenders, tuple(order), floor)
         trials = Trials(
             metric=name,
             order=order,
@@ -127,7 +132,7 @@ def compare_frugally(
                         state = state.without(run, records[run].reason)
                     state = state.scored(run, scores)
                     say(f"{jobs[run].name}: {said_of(state, run, name, racing=racing)}")
-            spent = trials.pool.with_endpoints(whole.result, mark).energy_j
+            asking = trials.pool.with_endpoints(whole.result, mark)
         finally:
             trials.close()
     record = None
@@ -144,7 +149,7 @@ def compare_frugally(
         expected=joules,
         state=state,
         stop=decided,
-        spent_j=spent,
+        spent_j=_sum(planning.result.energy_j, asking.energy_j),
         whole_j=_whole(records, joules, questions),
         record=record,
     )
@@ -175,6 +180,20 @@ def decidable(task: Task, metric: str | None, floor: float | None) -> str:
     if floor is not None and not 0 < floor <= 1:
         raise InputError(f"a floor of {floor:g}: a share above 0 and at most 1 is expected")
     return name
+
+
+def _try(plan: Callable[[], object], say: Callable[[str], None]) -> None:
+    """Plan; where that cannot be done the order is by the kinds of steps, which needs no plan."""
+    try:
+        plan()
+    except WattuneError as error:
+        say(f"there is no plan to order the runs by: {error}")
+
+
+def _sum(*joules: float | None) -> float | None:
+    """The joules together; None where one of them is unknown."""
+    known = [one for one in joules if one is not None]
+    return sum(known) if len(known) == len(joules) else None
 
 
 def _first_of_each(jobs: list[Job], say: Callable[[str], None]) -> list[Job]:

@@ -19,7 +19,9 @@ from wattune.errors import InputError
 from wattune.frugal.live import ORDER_SEED, Frugal, compare_frugally, decidable
 from wattune.frugal.trials import Trials
 from wattune.frugal.wording import decision_of, plain_of, table_of
+from wattune.job import jobs_of
 from wattune.measure.ledger import load_ledger
+from wattune.measure.predicted import Expected, Predicted, PredictedPhase, keep_prediction
 from wattune.measure.processes import VARIABLES
 from wattune.measure.store import load_answers, load_records
 from wattune.recipe_file import load_recipe
@@ -170,6 +172,33 @@ def test_a_second_comparison_asks_nothing_twice_and_finishing_asks_only_the_rest
     assert load_records(tmp_path / "runs")[0].status == "done"
 
 
+def test_where_nothing_tells_what_runs_take_the_comparison_plans_first(
+    frugally: Frugally, recipe: Path
+) -> None:
+    planned: list[str] = []
+
+    def plan() -> None:
+        """Say of the first run of the recipe that it takes more than the second."""
+        for job, joules in zip(jobs_of(load_recipe(str(recipe))), (9.0, 4.0), strict=True):
+            planned.append(job.name)
+            phases = {"answer": PredictedPhase(energy_j=Expected.exactly(joules))}
+            keep_prediction(job.key, Predicted(phases=phases))
+
+    def fails() -> None:
+        raise InputError("no calibration to be had")
+
+    said: list[str] = []
+    found = frugally(plan=fails, say=said.append)
+    assert "there is no plan to order the runs by: no calibration to be had" in said
+    assert ([job.name for job in found.jobs], planned) == (["zero-shot", "few-shot"], [])
+    assert found.expected == (None, None)
+    found = frugally(plan=plan)
+    assert [job.name for job in found.jobs] == ["few-shot", "zero-shot"]
+    assert found.expected == (4.0, 9.0)
+    frugally(plan=plan)
+    assert planned == ["zero-shot", "few-shot"]  # the second comparison knows
+
+
 @pytest.mark.usefixtures("labels")
 def test_scores_of_a_trial_are_those_of_the_whole_run(
     frugally: Frugally, task_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -273,6 +302,7 @@ def test_the_verb_prints_the_decision_and_exits_with_3_where_the_floor_is_missed
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("wattune.cli.frugal.planned", lambda *given: None)
 
     def verb(*overrides: str, min_quality: float | None, as_json: bool = False) -> str:
         compare_frugal(
