@@ -12,10 +12,12 @@ models in it.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +69,9 @@ def report(recipe: Recipe, folder: Path, seconds: float) -> None:
     """Calibrate, plan, run, and print what came of it."""
     model = recipe.settings.model
     assert isinstance(model, str)
-    calibration = calibrate(model, seconds=seconds)
+    # As with `wattune calibrate`: what that leaves in memory is not held against the runs.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
+        calibration = alone.submit(calibrate, model, seconds=seconds).result()
     show_tables(calibration_tables(calibration))
     say("\n".join(calibration_notes(calibration)))
     before = plan_recipe(recipe, calibration)

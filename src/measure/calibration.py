@@ -123,10 +123,12 @@ class Rates(Value):
 
 
 class Opening(Value):
-    """What opening a model took: seconds, and bytes of resident memory beside its weights."""
+    """What opening a model took: seconds, and bytes of resident memory beside its weights. For each
+    byte of weights `held_per_byte` were held meanwhile: a file in another precision is read too."""
 
     duration_s: float
     process_bytes: int | None = None
+    held_per_byte: float = 1.0
 
 
 class Habit(Value):
@@ -154,7 +156,8 @@ class Calibration(Value):
     `rates` are by kind of work (answering, embedding, training_adapter, training_all), in the
     precision of `machine`; a kind that could not be tried is missing. `flops_per_s` and
     `bytes_per_s` are the machine's own, of one matrix product at a batch and at a single row.
-    `s_per_saved_byte` is of a checkpoint that is written and digested.
+    `s_per_saved_byte` is of a checkpoint that is written and digested. `training_process_bytes` are
+    resident bytes that a training takes beside its tensors: threads, compiled kernels.
     `idle_w` is what it draws with nothing to do. `known` says by component how joules are known.
     `model` and `model_revision` are those that it was measured with, `width` the size of the
     model's hidden states; `embedder` likewise.
@@ -178,6 +181,7 @@ class Calibration(Value):
     rates: dict[str, Rates] = {}
     habits: dict[str, Habit] = {}
     opening: Opening | None = None
+    training_process_bytes: int = 0
     contended_percent: float | None = None
 
     def rates_of(self, name: str) -> Rates | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import CannotRun, ModelError
 from .folders import stores_quantized
+from .head import flatten_head_input
 from .quiet import quiet_transformers
 from .rows import Trunk
 
@@ -63,7 +64,7 @@ def load_weights(
         if device != "cpu":
             options["device_map"] = {"": device}
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             folder,
             local_files_only=True,
             trust_remote_code=False,
@@ -74,6 +75,7 @@ def load_weights(
         raise CannotRun(f"{folder}: {error}") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: the model cannot be opened: {error}") from error
+    return flatten_head_input(model)
 
 
 def is_quantized(model: Any) -> bool:

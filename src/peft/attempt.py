@@ -110,9 +110,8 @@ class Training:
     def _fitting(self) -> tuple[int, bool]:
         """Micro-batch and gradient checkpointing by the memory that is free, for all processes."""
         free = available_memory_bytes() // launch().local_world_size
-        longest = max(sum(example.length for example in row) for row in self.rows)
         told = joined().each(
-            lambda: fitting(self.model, self.settings, longest, free=free, bf16=self.bf16)
+            lambda: fitting(self.model, self.settings, self.rows, free=free, bf16=self.bf16)
         )
         return min(size for size, _ in told), any(also for _, also in told)
 

@@ -5,17 +5,22 @@ On a CPU running out of memory is a SIGKILL, not an exception, so sizes come fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import CannotRun
+from .batches import TokenisedExample
 from .settings import TrainingSettings
 
 ACTIVATION_BYTES_PER_LAYER = 34
 """Bytes kept per token, layer and unit of hidden width in 16-bit training without recomputation
 (Korthikanti et al., arXiv 2205.05198, table 2, without the attention-score term)."""
 MARGIN = 2.0
-"""Times the activations by that formula: LoRA's own, logits and the allocator are not in it
-(measured on SmolLM2-135M: 3.5 GB of a LoRA training where the formula alone says 2.1)."""
+"""Times the activations by that formula: LoRA's own and the allocator are not in it (measured on
+SmolLM2-135M: 3.5 GB of a LoRA training where the formula alone says 2.1)."""
+SCORE_BYTES = 16
+"""Of each score of the head for the loss: the score and its gradient in 16 bits, their copies in
+float32, and the log-softmax. Of full text and a large vocabulary they are most of the memory."""
 FLOAT32_BYTES = 4
 ADAM_FLOATS = 4
 """Float32 values per trained parameter: master weight, gradient and Adam's two moments."""
@@ -29,8 +34,10 @@ def training_bytes(
     *,
     bf16: bool,
     checkpointing: bool = False,
+    scores: int = 0,
 ) -> int:
-    """Bytes for weights, gradients, optimizer and activations of one micro-batch.
+    """Bytes for weights, gradients, optimizer and activations of one micro-batch, of whose head so
+    many `scores` are computed (positions times vocabulary).
 
     With gradient checkpointing each layer keeps its 16-bit input and one layer at a time all the
     rest (the same paper, section 5, "full activation recomputation").
@@ -43,7 +50,14 @@ def training_bytes(
     if checkpointing:
         per_token += 2 * layers
     activations = tokens_per_batch * config.hidden_size * per_token * (1 if bf16 else 2)
-    return int(base + copies + state + MARGIN * activations)
+    return int(base + copies + state + MARGIN * activations + SCORE_BYTES * scores)
+
+
+def scored_columns(rows: Sequence[Sequence[TokenisedExample]], settings: TrainingSettings) -> int:
+    """The most columns of a micro-batch that the head is computed for: those from the first answer
+    on, since answers end in the same column; of packed rows, where they stand anywhere, all."""
+    whole = settings.packing or not settings.completion_only_loss
+    return max(sum(one.length for one in row) if whole else len(row[0].answer) + 1 for row in rows)
 
 
 def fitting_batch(
@@ -56,16 +70,19 @@ def fitting_batch(
     config: Any,
     bf16: bool,
     checkpointing: bool = False,
+    scored: int = 0,
 ) -> int:
-    """The largest micro-batch, a divisor of `batch` by halving, that fits into `free` bytes.
+    """The largest micro-batch, a divisor of `batch` by halving, that fits into `free` bytes; of
+    each row the head is computed for `scored` columns.
 
     Raises `CannotRun` with both numbers when not even one example fits.
     """
     size = batch
     while True:
         needed = training_bytes(
-            parameters, trained, config, size * longest, bf16=bf16, checkpointing=checkpointing
-        )
+            parameters, trained, config, size * longest, bf16=bf16, checkpointing=checkpointing,
+            scores=size * scored * int(config.vocab_size) if scored else 0,
+        )  # fmt: skip
         if needed <= free:
             return size
         if size == 1:
@@ -91,11 +108,17 @@ def can_recompute(model: Any) -> bool:
 
 
 def fitting(
-    model: Any, settings: TrainingSettings, longest: int, *, free: int, bf16: bool
+    model: Any,
+    settings: TrainingSettings,
+    rows: Sequence[Sequence[TokenisedExample]],
+    *,
+    free: int,
+    bf16: bool,
 ) -> tuple[int, bool]:
     """The micro-batch, and whether with gradient checkpointing: where nothing is said of that, only
     if not even one row fits without it. As `fitting_batch` raises."""
     weights = list(model.parameters())
+    longest = max(sum(example.length for example in row) for row in rows)
     asked = settings.gradient_checkpointing
 
     def fit(checkpointing: bool) -> int:
@@ -108,6 +131,7 @@ def fitting(
             config=model.config.get_text_config(),
             bf16=bf16,
             checkpointing=checkpointing,
+            scored=scored_columns(rows, settings),
         )
 
     try:

@@ -68,7 +68,11 @@ class PlannedStage:
     held: Expected = NOTHING
     notes: tuple[str, ...] = ()
     found: Bill | None = None
-    found_peak_bytes: int | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether weights are trained in it."""
+        return any(account.rates.startswith("training") for account, _ in self.work)
 
 
 class PlannedBuilder(Builder):
@@ -113,7 +117,6 @@ class PlannedBuilder(Builder):
             )
         if (manifest := self._known.manifest(key)) is not None:
             made.found = manifest.bill
-            made.found_peak_bytes = manifest.peak_memory_bytes
         self.planned[key] = made
         blank = StageManifest(
             key=key, strategy=strategy.type, inputs=inputs, bill=Bill(), created_at=now()

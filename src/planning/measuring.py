@@ -12,7 +12,6 @@ All of it is metered by the project's own meter, and shapes are tallied as in ru
 from __future__ import annotations
 
 import datetime
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -26,14 +25,13 @@ from ..measure.calibration import Calibration, Habit, Opening
 from ..measure.environment import environment
 from ..measure.memory import available_memory_bytes
 from ..measure.meter import Meter
-from ..measure.utilisation import resident_bytes
 from ..models.devices import preferred_device, preferred_dtype
 from ..models.fetch import resolve
 from ..models.local import LocalModel
 from ..prompt import Message, Shot
 from ..system import Decoding
 from ..tasks.load import load_task
-from .timed import Piece, Pieces, metered, rates_of, stopwatch
+from .timed import Piece, Pieces, grown, metered, rates_of, stopwatch
 from .training_trial import training_pieces
 
 if TYPE_CHECKING:
@@ -76,10 +74,7 @@ def calibrate(
         baseline = meter.measure_baseline(IDLE_S)
         with LocalModel.open(found.folder, available_bytes=available_memory_bytes()) as first:
             first.generate(_chats(task, 2), Decoding(max_tokens=2))  # libraries import and compile
-        before = resident_bytes(os.getpid())
-        with stopwatch(device) as taken:
-            opened = LocalModel.open(found.folder, available_bytes=available_memory_bytes())
-        opening = Opening(duration_s=taken[0], process_bytes=before)
+        opened, opening = _opened(found.folder, device)
         with opened:
             say("reading and writing")
             opened.generate(_chats(task, 2), Decoding(max_tokens=2))
@@ -88,9 +83,12 @@ def calibrate(
                 _answering(opened, task, pieces["answering"], habits, seconds * SHARES["answering"])
             config = opened.model.config.get_text_config()
         say("training")
+        beside = 0
         for name in ("training_adapter", "training_all"):
-            with metered(meter, pieces[name], known):
-                training_pieces(config, name, pieces[name], seconds * SHARES[name], device)
+            with grown() as memory, metered(meter, pieces[name], known):
+                said = training_pieces(config, name, pieces[name], seconds * SHARES[name], device)
+            if said and memory and device == "cpu":
+                beside = max(beside, memory[1] - memory[0] - said)
         if embedder is not None:
             say("embedding")
             _embedding(embedder, task, meter, pieces["embedding"], known, seconds, device)
@@ -118,8 +116,21 @@ def calibrate(
         rates=rates,
         habits=habits,
         opening=opening,
+        training_process_bytes=beside,
         contended_percent=baseline.cpu_percent,
     )
+
+
+def _opened(folder: Path, device: str) -> tuple[LocalModel, Opening]:
+    """The model, and what opening it took."""
+    with grown() as memory, stopwatch(device) as taken:
+        opened = LocalModel.open(folder, available_bytes=available_memory_bytes())
+    if not memory:
+        return opened, Opening(duration_s=taken[0])
+    before, most = memory
+    weights = sum(weight.nbytes for weight in opened.model.parameters())
+    held = max(1.0, (most - before) / weights) if device == "cpu" else 1.0
+    return opened, Opening(duration_s=taken[0], process_bytes=before, held_per_byte=held)
 
 
 def _chats(

@@ -92,15 +92,18 @@ class Pricing:
     def memory(
         self, system: System, pool: PlannedPool, stages: Sequence[PlannedStage]
     ) -> Expected | None:
-        """The largest resident memory: the libraries', with the weights that answer, the keys and
-        values of the largest batch and its scores, or with what a stage needs."""
+        """The largest resident memory: the libraries', with the weights that answer as they are
+        opened, or with the keys and values of the largest batch and its scores, or with what a
+        stage needs."""
         opening = self._calibration.opening
         if opening is None or opening.process_bytes is None:
             return None
         model = pool.weightless(system)
-        each = [stage.held for stage in stages]
+        beside = Expected.exactly(self._calibration.training_process_bytes)
+        each = [stage.held + beside if stage.trains else stage.held for stage in stages]
         if isinstance(model, WeightlessModel):
-            each.append(_expected(*map(float, model.held_bytes)))
+            opened = Expected.exactly(model.weights_bytes * opening.held_per_byte)
+            each += [opened, _expected(*map(float, model.held_bytes))]
         largest = [
             max((float(getattr(one, way)) for one in each), default=0.0)
             for way in ("likely", "low", "high")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..measure.calibration import PARTS, Rates, features
+from ..measure.memory import MemorySampler, release_memory
 from ..measure.meter import Meter
+from ..measure.utilisation import resident_bytes
 from ..measure.work import Costs, Tally
 
 
@@ -107,6 +110,22 @@ def stopwatch(device: str) -> Iterator[list[float]]:
     yield taken
     _wait(device)
     taken.append(time.perf_counter() - began)
+
+
+@contextmanager
+def grown() -> Iterator[list[int]]:
+    """The resident bytes of this process that were there before, and the most that were there
+    within; filled in at the end, and empty where the system does not tell."""
+    release_memory()
+    found: list[int] = []
+    before, memory = resident_bytes(os.getpid()), MemorySampler()
+    memory.start()
+    try:
+        yield found
+    finally:
+        most = memory.stop().resident_bytes
+        if before is not None and most is not None:
+            found += [before, max(before, most)]
 
 
 def _wait(device: str) -> None:

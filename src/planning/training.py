@@ -15,7 +15,7 @@ from ..measure.memory import available_memory_bytes
 from ..measure.predicted import Expected
 from ..measure.work import Tally
 from ..peft.batches import IGNORED, AnswerCollator, TokenisedExample, checked, columns
-from ..peft.memory import FLOAT32_BYTES, fitting, training_bytes
+from ..peft.memory import FLOAT32_BYTES, fitting, scored_columns, training_bytes
 from ..peft.packing import packed
 from ..peft.settings import TrainingSettings
 from .weightless import Ways, virtual_tokens
@@ -66,7 +66,7 @@ def planned_training(
     )
     if on_cpu:
         free = available_memory_bytes()
-        batch, checkpointing = fitting(model, settings, longest, free=free, bf16=bf16)
+        batch, checkpointing = fitting(model, settings, rows, free=free, bf16=bf16)
     accumulation = (
         settings.gradient_accumulation_steps * settings.per_device_train_batch_size // batch
     )
@@ -125,7 +125,8 @@ def planned_training(
     weights = list(model.parameters())
     learnt = FLOAT32_BYTES * sum(weight.numel() for weight in weights if weight.requires_grad)
     saves = evaluations if settings.eval_strategy == "steps" else len(by_epoch)
-    rows_held = batch * longest
+    config = model.config.get_text_config()
+    scores = batch * scored_columns(rows, settings) * int(config.vocab_size)
 
     def formula(tokens: int) -> float:
         """The trainer's own figure, with twice the activations: as its docstring says, LoRA's own
@@ -134,10 +135,11 @@ def planned_training(
             training_bytes(
                 sum(weight.numel() for weight in weights),
                 sum(weight.numel() for weight in weights if weight.requires_grad),
-                model.config.get_text_config(),
+                config,
                 tokens,
                 bf16=bf16,
                 checkpointing=checkpointing,
+                scores=scores,
             )
         )
 
@@ -145,7 +147,9 @@ def planned_training(
         trained=Ways(trained, trained.times(shortest), trained),
         judged=Ways(judged, judged.times(shortest), judged),
         held=Expected(
-            likely=(formula(rows_held) + formula(0)) / 2, low=formula(0), high=formula(rows_held)
+            likely=(formula(0) + formula(batch * longest)) / 2,
+            low=formula(0),
+            high=formula(batch * longest),
         ),
         saved_bytes=learnt * (saves * (1 + MOMENTS) + 1),
         batch=batch,

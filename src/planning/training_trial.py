@@ -10,6 +10,7 @@ from ..measure.memory import available_memory_bytes
 from ..measure.work import Tally
 from ..models.account import Account
 from ..models.devices import preferred_dtype
+from ..models.head import flatten_head_input
 from ..models.quiet import quiet_transformers
 from ..peft.adapters import LoraSettings, add_adapter
 from ..peft.memory import training_bytes
@@ -18,34 +19,40 @@ from .timed import Piece, Pieces, stopwatch
 LAYERS, VOCABULARY = 4, 8192
 """Of the copy, at most: what a layer costs is the same in all of them, and the head's scores weigh
 little in a model of full depth."""
-SHAPES = ((8, 16), (8, 48), (2, 16))
-"""Rows and tokens of the passes: short and longer examples, few of them and many."""
+SHAPES = ((8, 16), (8, 48), (2, 16), (2, 256))
+"""Rows and tokens of the passes: short and longer examples, few of them and many; and full texts,
+without which nothing tells what attention costs (a fit to the others was off by 25 times there)."""
 ANSWER = 4
 """Columns that are scored."""
 
 
-def training_pieces(config: Any, kind: str, pieces: Pieces, seconds: float, device: str) -> None:
+def training_pieces(config: Any, kind: str, pieces: Pieces, seconds: float, device: str) -> int:
     """Time steps of tuning with an adapter (training_adapter) or of all weights (training_all).
 
-    Forwards, backwards and the optimizer, in the precision that trainings run in. Nothing is timed
-    where memory does not suffice.
+    Forwards, backwards and the optimizer, in the precision that trainings run in. Returns the bytes
+    that this takes by `training_bytes`; 0, and nothing is timed, where they are not there.
     """
     import torch
 
     bf16 = preferred_dtype(device) == "bfloat16"
     model = _model(config, kind, bf16, device)
     if model is None:
-        return
+        return 0
     account = Account(model, "training")
     costs = account.costs
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-9, fused=device.startswith(("cpu", "cuda")))
     vocabulary = int(model.config.get_text_config().vocab_size)
+    learnt, weights = (sum(w.numel() for w in each) for each in (trained, model.parameters()))
+    said = training_bytes(
+        weights, learnt, model.config.get_text_config(), max(rows * n for rows, n in SHAPES),
+        bf16=bf16, scores=max(rows for rows, _ in SHAPES) * (ANSWER + 1) * vocabulary,
+    )  # fmt: skip
     until = time.perf_counter() + seconds
     for turn in range(100):
         for rows, length in SHAPES:
             if turn > 2 and time.perf_counter() > until:
-                return
+                return said
             ids = torch.randint(0, vocabulary, (rows, length), device=device)
             with stopwatch(device) as taken:
                 with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16):
@@ -59,6 +66,7 @@ def training_pieces(config: Any, kind: str, pieces: Pieces, seconds: float, devi
             done = Tally.of_pass(rows, length, heads=rows * (ANSWER + 1)) + Tally(steps=1)
             if turn:  # the first one makes the optimizer's moments
                 pieces.made.append(Piece(costs, done, taken[0]))
+    return said
 
 
 def _model(config: Any, kind: str, bf16: bool, device: str) -> Any:
@@ -84,7 +92,7 @@ def _model(config: Any, kind: str, bf16: bool, device: str) -> Any:
     if needed > available_memory_bytes():
         return None
     with quiet_transformers():
-        model = classes.from_config(shallow, dtype=dtype).to(device)
+        model = flatten_head_input(classes.from_config(shallow, dtype=dtype)).to(device)
     if adapter:
         model = add_adapter(model, LoraSettings().config(), seed=0)
     return model.train()

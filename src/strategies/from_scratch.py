@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from ..answering.pool import model_folder
 from ..answering.session import Session
 from ..models.devices import preferred_device, preferred_dtype
+from ..models.head import flatten_head_input
 from ..models.quiet import quiet_transformers
 from ..peft.vocabulary import SMALLEST, learn_tokenizer
 from ..system import LocalSystem, System, with_weights
@@ -85,7 +86,7 @@ class FromScratch(QuestionTuning):
                 self._config(with_weights(session.system, self.type), tokenizer),
                 dtype=torch.float32,
             )
-        return model.to(device), preferred_dtype(device) == "bfloat16"
+        return flatten_head_input(model).to(device), preferred_dtype(device) == "bfloat16"
 
     def _config(self, system: LocalSystem, tokenizer: Any) -> Any:
         """The base's configuration, with the size and the vocabulary of the new model."""

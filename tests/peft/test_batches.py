@@ -17,7 +17,14 @@ from wattune.peft.batches import (
     columns,
     tokenise,
 )
-from wattune.peft.memory import MARGIN, fitting_batch, training_bytes
+from wattune.peft.memory import (
+    MARGIN,
+    SCORE_BYTES,
+    fitting_batch,
+    scored_columns,
+    training_bytes,
+)
+from wattune.peft.settings import TrainingSettings
 
 CONFIG = SimpleNamespace(hidden_size=32, num_hidden_layers=2)
 
@@ -79,6 +86,30 @@ def test_the_batch_is_halved_until_it_fits() -> None:
     assert fit(needed(1)) == 1
     with pytest.raises(CannotRun, match=r"needs about 0\.0 GB and 0\.0 GB is free"):
         fit(needed(1) - 1)
+
+
+def test_a_head_that_scores_full_text_needs_memory_for_its_scores() -> None:
+    examples = [TokenisedExample((5, 6, 7), (8, 1)), TokenisedExample((9,), (10, 11, 1))]
+    answers = TrainingSettings(learning_rate=1)
+    text, packing = (
+        TrainingSettings(learning_rate=1, **one)
+        for one in ({"completion_only_loss": False}, {"packing": True})
+    )
+    alone = [(one,) for one in examples]
+    # Answers end in the same column, and each token is predicted one column earlier.
+    assert scored_columns(alone, answers) == 4
+    assert scored_columns(alone, text) == 5
+    assert scored_columns([tuple(examples)], packing) == 9
+    config = SimpleNamespace(hidden_size=32, num_hidden_layers=2, vocab_size=1000)
+
+    def fit(free: int) -> int:
+        return fitting_batch(
+            8, 50, free=free, parameters=1000, trained=1000, config=config, bf16=False, scored=9
+        )
+
+    assert needed(4, scores=4 * 9 * 1000) - needed(4) == 4 * 9 * 1000 * SCORE_BYTES
+    assert fit(needed(8, scores=8 * 9 * 1000)) == 8
+    assert fit(needed(8, scores=8 * 9 * 1000) - 1) == 4
 
 
 def test_what_cannot_be_trained_says_what_it_needs_and_what_is_there() -> None:

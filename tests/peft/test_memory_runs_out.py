@@ -91,8 +91,10 @@ def test_on_a_cpu_the_rows_follow_from_what_is_free(
     count, longest = model.num_parameters(), max(one.length for one in examples)
 
     def needed(rows: int, **more: bool) -> int:
-        tokens = rows * longest
-        return training_bytes(count, count, model.config, tokens, bf16=False, **more)
+        scores = rows * (max(len(one.answer) for one in examples) + 1) * model.config.vocab_size
+        return training_bytes(
+            count, count, model.config, rows * longest, bf16=False, scores=scores, **more
+        )
 
     def used() -> tuple[int, int, bool]:
         found = fit(max_steps=1).result
