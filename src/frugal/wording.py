@@ -30,7 +30,10 @@ def said_of(state: State, run: int, metric: str, *, racing: bool = False) -> str
         figure = f"{name} {interval(state.interval(run))}"
         if racing or word == "open":  # or there is no floor
             return f"asked {count}: {figure}"
-        reach = "reaches" if word == "accepted" else "does not reach"
+        above = bounds.mean is not None and state.floor is not None and bounds.mean >= state.floor
+        reach = "does not reach"
+        if word == "accepted":
+            reach = "reaches" if above else "cannot be told from"
         return f"{word} after {count}: {figure} {reach} {state.floor:g}"
     lies = f"over all questions {name} surely lies"
     between = f"{lies} between {bounds.low:.2f} and {bounds.high:.2f}"
@@ -99,8 +102,8 @@ def decision_of(found: Frugal) -> list[str]:
     said = []
     if stop.chosen is not None:
         said.append(
-            f"Take {contenders[stop.chosen].name}, the cheapest run that reaches {name} {floor:g} "
-            f"({said_of(found.state, stop.chosen, found.metric)})."
+            f"Take {contenders[stop.chosen].name}, the cheapest run that reaches {name} {floor:g} or "
+            f"cannot be told from it ({said_of(found.state, stop.chosen, found.metric)})."
         )
     else:
         if floor is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from wattune.compare.floor import reaches
 from wattune.frugal.decision import Ask, Contender, State, Stop, next_step, standing, still_racing
+from wattune.frugal.wording import said_of
 from wattune.measure.statistics import bootstrap_mean
 
 N = 120
@@ -65,6 +67,16 @@ def test_at_the_floor_all_is_asked_and_the_interval_decides_as_advise_does() -> 
         assert asked == [N]
         assert (stop.chosen == 0) == (reaches(score, floor, "token_f1") != "no")
     assert decide([scores], score.high)[0].chosen == 0
+
+
+def test_what_lies_below_the_floor_and_may_reach_it_is_told_so() -> None:
+    (scores,) = table(0.5)
+    state = State((Contender("a"),), tuple(range(N)), 0.0).scored(0, scores)
+    score = bootstrap_mean(scores)
+    for floor, told in ((score.value, "reaches"), (score.high, "cannot be told from")):
+        words = said_of(replace(state, floor=floor), 0, "token_f1")
+        assert words.startswith("accepted after all")
+        assert words.endswith(f"] {told} {floor:g}")
 
 
 def test_the_order_of_asking_changes_nothing_of_what_is_decided_by_all_answers() -> None:

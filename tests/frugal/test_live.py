@@ -106,6 +106,9 @@ def test_the_cheap_run_is_dropped_the_next_accepted_and_the_dear_one_not_started
     found = frugally(floor=0.5, expected=model_first, say=said.append)
     assert [job.name for job in found.jobs] == ["zero-shot", "classical", "few-shot"]
     assert found.stop.chosen == 1
+    assert decision_of(found)[0].startswith(
+        "Take classical, the cheapest run that reaches token F1"
+    )
     counts = [len(one.scores) for one in found.state.contenders]
     assert 0 < counts[0] < 128
     assert 0 < counts[1] < 128

@@ -106,6 +106,29 @@ def test_a_checkpoint_takes_as_long_as_its_bytes(
     assert times[1].likely > times[0].likely + 1
 
 
+def test_memory_is_that_of_opening_of_a_trainer_and_of_its_tensors(
+    settings: dict[str, Any], calibration: Calibration
+) -> None:
+    opening = calibration.opening
+    assert opening is not None
+    wider = opening.model_copy(update={"held_per_byte": 1000.0})
+    runs: dict[str, Any] = {"plain": [], "lora": [{"lora": {"r": 2, **TRAIN}}]}
+
+    def peaks(**changes: Any) -> list[float]:
+        made = planned(calibration.model_copy(update=changes), settings, **runs)
+        found = [run.predicted.peak_memory_bytes for run in made.runs]
+        return [each.likely for each in found if each is not None]
+
+    plain, lora = peaks()
+    assert peaks(training_process_bytes=10**9) == [plain, lora + 10**9]
+    opened = peaks(opening=wider)[0] - 10**9
+    # What a file in another precision takes while it is read grows with the weights.
+    assert opened > plain - 10**9 > 0
+    assert peaks(opening=opening.model_copy(update={"held_per_byte": 2000.0}))[0] - 10**9 == (
+        pytest.approx(2 * opened)
+    )
+
+
 def test_quantised_weights_are_tried_on_a_layer(
     settings: dict[str, Any], calibration: Calibration
 ) -> None:
