@@ -102,8 +102,8 @@ def decision_of(found: Frugal) -> list[str]:
     said = []
     if stop.chosen is not None:
         said.append(
-            f"Take {contenders[stop.chosen].name}, the cheapest run that reaches {name} {floor:g} or "
-            f"cannot be told from it ({said_of(found.state, stop.chosen, found.metric)})."
+            f"Take {contenders[stop.chosen].name}, the cheapest run that reaches {name} {floor:g} "
+            f"or cannot be told from it ({said_of(found.state, stop.chosen, found.metric)})."
         )
     else:
         if floor is not None:
