@@ -64,7 +64,9 @@ def compare_frugal(
             runs / loaded.name,
             floor=min_quality,
             metric=metric,
-            plan=lambda: planned(loaded, runs, None, allow_overlap, progress.step),
+            plan=lambda: planned(
+                loaded, runs, None, allow_overlap, lambda line: progress.step(f"planning: {line}")
+            ),
             finish=finish,
             allow_overlap=allow_overlap,
             progress=progress,
