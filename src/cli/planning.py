@@ -116,7 +116,10 @@ def calibrate(
     model: Annotated[
         str | None, typer.Option(help="The model to measure with; default: the packaged one.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="About how long to measure.")] = 10.0,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help="About how long to measure; default: 10. Measures anew."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure anew.")] = False,
     no_progress: NoProgress = False,
 ) -> None:
@@ -126,11 +129,16 @@ def calibrate(
     """
     from ..compare.render import show_tables
     from ..planning.calibration_table import calibration_notes, calibration_tables
-    from ..planning.kept import keep_calibration, kept_calibration
+    from ..planning.kept import SECONDS, keep_calibration, kept_calibration
     from ..planning.measuring import MODEL
 
     with running(no_progress) as progress:
-        made = kept_calibration(model or MODEL, seconds=seconds, fresh=fresh, say=progress.step)
+        made = kept_calibration(
+            model or MODEL,
+            seconds=seconds or SECONDS,
+            fresh=fresh or seconds is not None,
+            say=progress.step,
+        )
     if output is not None:
         keep_calibration(output, made)
     console = show_tables(calibration_tables(made))

@@ -15,12 +15,13 @@ take here, by the machines' own products of matrices.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..errors import CannotRun
 from ..measure.calibration import FORMULA_SPREAD, Z80, Calibration, Rates
 from ..measure.predicted import Expected
-from ..measure.record import Bill
+from ..measure.record import Bill, Record
 from ..measure.work import Work
 
 Kind = Literal["answering", "embedding", "training_adapter", "training_all"]
@@ -79,12 +80,17 @@ class Scale:
             changes["flops_method"] = "expected"
         return work.model_copy(update=changes)
 
-    def bill(self, was: Bill, work: Work | None, kind: Kind) -> Rescaled:
-        """What some work would take. Raises `CannotRun` where nothing tells it."""
-        if work is not None and work.flops == 0 and not work.bytes_moved:
-            return as_it_was(was)  # the processor's own work, not a model's
+    def bill(
+        self, was: Bill, work: Work | None, kind: Kind, *, of_weights: bool = False
+    ) -> Rescaled:
+        """What some work would take; `of_weights` says that it rewrites them, and so takes longer
+        the more there are. Raises `CannotRun` where nothing tells it."""
         size, onto = self._size(kind), self.onto
         common, off = SIZE_SD * abs(math.log(size)), SIZE_RUN_SD if size != 1 else 0.0
+        if work is not None and work.flops == 0 and not work.bytes_moved:
+            if not of_weights:
+                return as_it_was(was)  # the processor's own work, not a model's
+            onto = None
         if onto is None:
             joules = None if was.energy_j is None else was.energy_j * size
             return _ranged(was.duration_s * size, joules, off, common)
@@ -133,6 +139,23 @@ class Scale:
 
     def _size(self, kind: Kind) -> float:
         return 1.0 if kind == "embedding" else self.size
+
+
+def source_of(record: Record, candidates: Sequence[Calibration]) -> Calibration | None:
+    """The calibration of the machine that measured a record: with its model before others, then
+    the last one given; None where there is none of it."""
+    here = _machine(record.environment, record.environment.get("machine") or {})
+    model = (record.system.get("model") or {}).get("revision")
+    alike = [one for one in candidates if _machine(one.environment, one.machine) == here]
+    own = [one for one in alike if one.model_revision == model]
+    return next(reversed(own or alike), None) if here[0] else None
+
+
+def _machine(environment: Mapping[str, Any], machine: Mapping[str, Any]) -> list[Any]:
+    """What of a machine decides its speed; its memory is told a little otherwise at each start."""
+    facts = environment.get("hardware") or {}
+    return [facts.get("cpu"), facts.get("cores_logical"), list(facts.get("gpus") or ()),
+            machine.get("device"), machine.get("dtype")]  # fmt: skip
 
 
 def as_it_was(bill: Bill) -> Rescaled:

@@ -19,11 +19,14 @@ from ..measure.predicted import Expected, total
 from ..measure.projected import MARK, Projected
 from ..measure.record import Baseline, Bill, Energy, Phase, Record, StageRecord
 from ..measure.serving import Realtime, batch_of
+from ..measure.work import Work
 from .base_models import counted, facts_of
 from .comparability import hardware, hardware_of
-from .rescaled import SIZE_SD, Kind, Rescaled, Scale
+from .rescaled import SIZE_SD, Kind, Rescaled, Scale, source_of
 
 ALL_WEIGHTS = ("full_fine_tuning", "from_scratch")
+REWRITES = ("merge", "quantize", "prune")
+"""Steps that read all weights and write them anew, which no operations are counted for."""
 OTHER_SIZE = ("from_scratch", "prune")
 """Steps after which a model is not of its base's size."""
 WAITS = ("first_token_p50_s", "first_token_p95_s", "latency_p50_s", "latency_p95_s")
@@ -78,23 +81,6 @@ def _parameters(record: Record, known: Mapping[str, ModelFacts]) -> int:
     return facts.parameters
 
 
-def source_of(record: Record, candidates: Sequence[Calibration]) -> Calibration | None:
-    """The calibration of the machine that measured a record: with its model before others, then
-    the last one given; None where there is none of it."""
-    here = _machine(record.environment, record.environment.get("machine") or {})
-    model = (record.system.get("model") or {}).get("revision")
-    alike = [one for one in candidates if _machine(one.environment, one.machine) == here]
-    own = [one for one in alike if one.model_revision == model]
-    return next(reversed(own or alike), None) if here[0] else None
-
-
-def _machine(environment: Mapping[str, Any], machine: Mapping[str, Any]) -> list[Any]:
-    """What of a machine decides its speed; its memory is told a little otherwise at each start."""
-    facts = environment.get("hardware") or {}
-    return [facts.get("cpu"), facts.get("cores_logical"), list(facts.get("gpus") or ()),
-            machine.get("device"), machine.get("dtype")]  # fmt: skip
-
-
 def carried(record: Record, scale: Scale, parameters: float | None) -> Record:
     """One record as it would be. Raises `CannotRun` with the reason why that cannot be told."""
     answering = record.phases.get("answer")
@@ -133,7 +119,12 @@ def carried(record: Record, scale: Scale, parameters: float | None) -> Record:
             "prepare": prepare.bill(),
             "spent": UNSPENT,
             "stages": tuple(stage for stage, _ in stages),
-            "work": {name: scale.work(work) for name, work in record.work.items()},
+            "work": {
+                name: sum((stage.work for stage, _ in stages), Work())
+                if name == "prepare"
+                else scale.work(work)
+                for name, work in record.work.items()
+            },
             "batch": batch_of(record.answers, answer.seconds.likely),
             "realtime": realtime,
             "projected": Projected(
@@ -221,7 +212,8 @@ def _phase(was: Phase, moved: Rescaled, scale: Scale) -> Phase:
 
 def _stage(stage: StageRecord, scale: Scale) -> tuple[StageRecord, Rescaled]:
     kind = _kind(stage)
-    moved = scale.bill(stage.attributed, stage.work, kind)
+    rewrites = stage.strategy in REWRITES
+    moved = scale.bill(stage.attributed, stage.work, kind, of_weights=rewrites)
     changes = {
         "attributed": moved.bill(),
         "spent": UNSPENT,
@@ -235,7 +227,8 @@ def _kind(stage: StageRecord) -> Kind:
     """What kind of work a stage was: trained, read and written by the model, else embedded."""
     if stage.details.get("losses"):
         return "training_all" if stage.strategy in ALL_WEIGHTS else "training_adapter"
-    return "answering" if stage.work.tokens_in or stage.work.tokens_out else "embedding"
+    reads = stage.work.tokens_in or stage.work.tokens_out or stage.strategy in REWRITES
+    return "answering" if reads else "embedding"
 
 
 def _alone(record: Record, scale: Scale) -> tuple[Rescaled | None, Realtime | None]:

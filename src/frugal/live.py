@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ..strategies import Progress
 from ..strategies.base import no_progress
 from ..tasks.task import Task
 from .decision import Contender, State, Stop, next_step, standing
-from .order import Expected, cheapest_first, expected_joules, together_joules
+from .order import Cost, Expected, cheapest_first, cost_of, expected_cost, together_joules
 from .trials import Scores, Trials
 from .wording import said_of
 
@@ -90,7 +90,9 @@ def compare_frugally(
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
     earlier = load_records(folder)
-    estimate = expected or (lambda job: expected_joules(job, earlier))
+    estimate = expected or (lambda job: expected_cost(job, earlier))
+    why = {job.key: refused(job) for job in jobs}
+    able = [job for job in jobs if not why[job.key]]
     questions = len(jobs[0].task.split(jobs[0].split))
     order = random.Random(ORDER_SEED).sample(range(questions), questions)
     records: dict[int, Record] = {}
@@ -103,10 +105,10 @@ def compare_frugally(
         holds.append(IntensityLimit(books.intensity_now, settings.pause_above_g_per_kwh))
     with Meter(settings.place, settings.intensity_g_per_kwh) as meter:
         with meter.phase("plan") as planning:
-            if plan is not None and any(estimate(job) is None for job in jobs):
+            if plan is not None and any(estimate(job) is None for job in able):
                 _try(plan, say)
-        jobs = cheapest_first(jobs, estimate)
-        contenders = tuple(Contender(job.name, out=refused(job)) for job in jobs)
+        jobs = [*cheapest_first(able, estimate), *(job for job in jobs if why[job.key])]
+        contenders = tuple(Contender(job.name, out=why[job.key]) for job in jobs)
         state = State(contenders, tuple(order), floor)
         trials = Trials(
             metric=name,
@@ -135,6 +137,9 @@ def compare_frugally(
             asking = trials.pool.with_endpoints(whole.result, mark)
         finally:
             trials.close()
+    costs = tuple(map(estimate, jobs))
+    whole_j = _whole(state, records, costs)
+    spent = [planning.result.energy_j, asking.energy_j]
     record = None
     taken = decided.best if floor is None else decided.chosen
     if finish and taken is not None:
@@ -142,15 +147,16 @@ def compare_frugally(
             [jobs[taken]], settings, books, folder,
             progress=progress, say=say, debug=debug, responses=responses, hold=hold,
         )  # fmt: skip
-    joules = tuple(map(estimate, jobs))
+        if not any(one.key == record.key and one.status == "done" for one in earlier):
+            spent.append(record.spent.energy_j)
     return Frugal(
         metric=name,
         jobs=tuple(jobs),
-        expected=joules,
+        expected=tuple(None if cost is None else cost.joules for cost in costs),
         state=state,
         stop=decided,
-        spent_j=_sum(planning.result.energy_j, asking.energy_j),
-        whole_j=_whole(records, joules, questions),
+        spent_j=_sum(spent),
+        whole_j=whole_j,
         record=record,
     )
 
@@ -190,7 +196,7 @@ def _try(plan: Callable[[], object], say: Callable[[str], None]) -> None:
         say(f"there is no plan to order the runs by: {error}")
 
 
-def _sum(*joules: float | None) -> float | None:
+def _sum(joules: Sequence[float | None]) -> float | None:
     """The joules together; None where one of them is unknown."""
     known = [one for one in joules if one is not None]
     return sum(known) if len(known) == len(joules) else None
@@ -205,10 +211,12 @@ def _first_of_each(jobs: list[Job], say: Callable[[str], None]) -> list[Job]:
 
 
 def _whole(
-    records: dict[int, Record], expected: tuple[float | None, ...], questions: int
+    state: State, records: Mapping[int, Record], expected: Sequence[Cost | None]
 ) -> float | None:
-    """What all runs take whole: of those that were started by what they took, else as expected."""
-    started = together_joules(records.values(), questions)
-    others = [joules for run, joules in enumerate(expected) if run not in records]
-    known = [joules for joules in others if joules is not None]
-    return None if started is None or len(known) < len(others) else started + sum(known)
+    """What all runs take whole that can run: those that were started by what they took, the others
+    as expected, and a stage that several share once."""
+    return together_joules(
+        cost_of(records[run], state.questions) if run in records else expected[run]
+        for run, contender in enumerate(state.contenders)
+        if not contender.out
+    )

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..job import Job
+from ..machine import hardware, machine
 from ..measure.predicted import kept_prediction, total
 from ..measure.record import Record
 
-Expected = Callable[[Job], float | None]
-"""Joules of preparing, loading and answering all questions of a run; None where nothing tells."""
+
+@dataclass(frozen=True)
+class Cost:
+    """Joules of a run: of its stages by their keys, for runs may share them; and of the rest,
+    loading and answering."""
+
+    rest: float
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def joules(self) -> float:
+        """All of it."""
+        return self.rest + sum(self.stages.values())
+
+
+Expected = Callable[[Job], Cost | None]
+"""What preparing, loading and answering all questions of a run takes; None where nothing tells."""
 
 KINDS = {
     "classical": 0,  # no language model at all
@@ -40,9 +57,9 @@ ASKED_AS_IT_IS = KINDS["prompt"]
 
 def cheapest_first(jobs: Sequence[Job], expected: Expected) -> list[Job]:
     """The jobs by their expected joules; where those of any are unknown, by their kinds."""
-    joules = {job.key: expected(job) for job in jobs}
-    known = {key: value for key, value in joules.items() if value is not None}
-    if len(known) == len(joules):
+    costs = {job.key: expected(job) for job in jobs}
+    known = {key: cost.joules for key, cost in costs.items() if cost is not None}
+    if len(known) == len(costs):
         return sorted(jobs, key=lambda job: known[job.key])
     return sorted(jobs, key=lambda job: by_kind([step.type for step in job.strategies]))
 
@@ -54,61 +71,63 @@ def by_kind(steps: Iterable[str]) -> tuple[int, ...]:
     return tuple(sorted([*kinds, *model], reverse=True))
 
 
-def expected_joules(job: Job, records: Iterable[Record]) -> float | None:
-    """What a run took when it was last measured: the same steps, model and training set, if with
-    another seed or other questions; else what `wattune plan` said of it; None where neither tells.
+def expected_cost(job: Job, records: Iterable[Record]) -> Cost | None:
+    """What a run took when it was last measured here: the same steps, model, decoding and training
+    set, if with another seed or other questions; else what `wattune plan` said of it; None where
+    neither tells.
 
     Answering is scaled to the questions of the job.
     """
     found = [one for one in records if one.status == "done" and _alike(one, job)]
     if not found:
-        return planned_joules(job)
-    return joules_of(max(found, key=lambda one: one.created_at), len(job.task.split(job.split)))
+        return planned_cost(job)
+    return cost_of(max(found, key=lambda one: one.created_at), len(job.task.split(job.split)))
 
 
-def planned_joules(job: Job) -> float | None:
-    """The likely joules of preparing, loading and answering by the newest plan of a run; None where
-    there is none, or it does not know."""
+def planned_cost(job: Job) -> Cost | None:
+    """What is likely by the newest plan of a run; None where there is none, or it does not know."""
     plan = kept_prediction(job.key)
     if plan is None:
         return None
-    names = ("prepare", "load", "answer")
-    joules = total(phase.energy_j for name, phase in plan.phases.items() if name in names)
-    return None if joules is None else joules.likely
+    rest = total(plan.phases[name].energy_j for name in ("load", "answer") if name in plan.phases)
+    if rest is None or None in plan.stages_j.values():
+        return None
+    return Cost(rest.likely, {key: j for key, j in plan.stages_j.items() if j is not None})
 
 
-def joules_of(record: Record, questions: int) -> float | None:
-    """Joules of preparing, loading and answering so many questions, by a record's means; None where
-    one of them is unknown."""
+def cost_of(record: Record, questions: int) -> Cost | None:
+    """Joules of a record's stages, and of loading and answering so many questions by its means;
+    None where one of them is unknown."""
     load, answer = (
         record.phases[name].energy_j if name in record.phases else None
         for name in ("load", "answer")
     )
-    prepare = record.prepare.energy_j
-    if prepare is None or load is None or answer is None or not record.answers:
+    stages = {stage.key: stage.attributed.energy_j for stage in record.stages}
+    known = {key: joules for key, joules in stages.items() if joules is not None}
+    if load is None or answer is None or not record.answers or len(known) < len(stages):
         return None
-    return prepare + load + answer / record.answers * questions
+    return Cost(load + answer / record.answers * questions, known)
 
 
 def _alike(record: Record, job: Job) -> bool:
     """Whether a record is of the same run, as far as its cost goes."""
     mine, its = job.recipe or {}, record.recipe
-    return all(mine.get(key) == its.get(key) for key in ("runs", "model", "task")) and (
-        (mine.get("limit") or {}).get("train") == (its.get("limit") or {}).get("train")
+    there, facts = record.environment, record.environment.get("hardware") or {}
+    return (
+        all(mine.get(key) == its.get(key) for key in ("runs", "model", "task", "decoding"))
+        and (mine.get("limit") or {}).get("train") == (its.get("limit") or {}).get("train")
+        and there.get("machine", machine()) == machine()
+        and all(facts.get(name, fact) == fact for name, fact in hardware().items())
     )
 
 
-def together_joules(records: Iterable[Record], questions: int) -> float | None:
-    """What whole runs take together by `joules_of`, a stage that several share counted once; None
-    where one of them is unknown."""
-    stages: dict[str, float | None] = {}
-    total: float | None = 0.0
-    for record in records:
-        whole = joules_of(record, questions)
-        total = None if total is None or whole is None else total + whole
-        for stage in record.stages:
-            joules = stage.attributed.energy_j
-            if stage.key in stages and total is not None and joules is not None:
-                total -= joules
-            stages[stage.key] = joules
-    return total
+def together_joules(costs: Iterable[Cost | None]) -> float | None:
+    """What runs take together, a stage that several share counted once; None where one of them is
+    unknown."""
+    rest, stages = 0.0, dict[str, float]()
+    for cost in costs:
+        if cost is None:
+            return None
+        rest += cost.rest
+        stages |= cost.stages
+    return rest + sum(stages.values())

@@ -64,7 +64,7 @@ def _sum(*parts: tuple[int, float | None]) -> float | None:
     return whole
 
 
-class Rates(Value):
+class Rates(Value, allow_inf_nan=False):
     """What one kind of work costs here; `spread` is the standard error of the logarithm of measured
     over fitted seconds of `pieces` timed pieces, and no less than that of all kinds together.
     `watts` are None where no energy could be measured."""
@@ -123,10 +123,12 @@ class Rates(Value):
 
 
 class Opening(Value):
-    """What opening a model took: seconds, and bytes of resident memory beside its weights. For each
-    byte of weights `held_per_byte` were held meanwhile: a file in another precision is read too."""
+    """What opening a model took: seconds of so many `weights_bytes`, and bytes of resident memory
+    beside them. For each of them `held_per_byte` were held meanwhile: a file in another precision
+    is read too."""
 
     duration_s: float
+    weights_bytes: int = 0
     process_bytes: int | None = None
     held_per_byte: float = 1.0
 

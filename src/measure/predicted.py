@@ -91,7 +91,8 @@ class Predicted(Value):
 
     `phases` are those of `PHASES`, without those that it does not have. Tokens are those of
     answering, `flops_prepare` and `flops_answer` floating-point operations as `Work` counts them,
-    `peak_memory_bytes` the largest resident memory of any phase. None means that it is not known.
+    `peak_memory_bytes` the largest resident memory of any phase. `stages_j` are likely joules of
+    making each stage, by its key: runs may share them. None means that it is not known.
     `calibration` is the digest of the calibration, `made_at` when the plan was made (ISO 8601,
     UTC), `basis` are sentences on where the figures come from.
     """
@@ -104,6 +105,7 @@ class Predicted(Value):
     flops_prepare: Expected | None = None
     flops_answer: Expected | None = None
     peak_memory_bytes: Expected | None = None
+    stages_j: dict[str, float | None] = {}
     basis: tuple[str, ...] = ()
 
     @property

@@ -53,10 +53,16 @@ def training_bytes(
     return int(base + copies + state + MARGIN * activations + SCORE_BYTES * scores)
 
 
-def scored_columns(rows: Sequence[Sequence[TokenisedExample]], settings: TrainingSettings) -> int:
+def scored_columns(
+    rows: Sequence[Sequence[TokenisedExample]],
+    settings: TrainingSettings,
+    *,
+    pads_right: bool = False,
+) -> int:
     """The most columns of a micro-batch that the head is computed for: those from the first answer
-    on, since answers end in the same column; of packed rows, where they stand anywhere, all."""
-    whole = settings.packing or not settings.completion_only_loss
+    on, since answers end in the same column; all where they stand anywhere: in packed rows, and
+    where the padding is on the right, as it is for learnt prompts."""
+    whole = settings.packing or pads_right or not settings.completion_only_loss
     return max(sum(one.length for one in row) if whole else len(row[0].answer) + 1 for row in rows)
 
 
@@ -97,6 +103,12 @@ def smaller(size: int) -> int:
     return next(part for part in range(size // 2, 0, -1) if size % part == 0)
 
 
+def learns_prompt(model: Any) -> bool:
+    """Whether it is a prompt of PEFT's that is trained, behind which the text is padded."""
+    config = getattr(model, "active_peft_config", None)
+    return bool(getattr(config, "is_prompt_learning", False))
+
+
 def can_recompute(model: Any) -> bool:
     """Whether gradient checkpointing goes with the model. Prefix tuning hands each layer keys and
     values in a cache, which has grown when the layer is computed again; other learnt prompts are
@@ -131,7 +143,7 @@ def fitting(
             config=model.config.get_text_config(),
             bf16=bf16,
             checkpointing=checkpointing,
-            scored=scored_columns(rows, settings),
+            scored=scored_columns(rows, settings, pads_right=learns_prompt(model)),
         )
 
     try:

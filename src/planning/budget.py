@@ -53,7 +53,8 @@ def budget_of(text: str) -> Budget:
     found = _AMOUNT.fullmatch(text.strip())
     if found:
         amount, unit = float(found[1]), found[2]
-        known = {name.lower(): name for name in UNITS}
+        # Letters of either size, but mJ is no MJ.
+        known = {name.lower(): name for name in UNITS if unit[0] != "m" or name[0] == "m"}
         name = unit if unit in UNITS else known.get(unit.lower(), "")
         if name and math.isfinite(amount) and amount > 0:
             quantity, scale = UNITS[name]
@@ -84,7 +85,7 @@ def check_budget(plan: Plan, budget: Budget) -> str:
         f"{budget.shown(likely.likely)} (80 % range {budget.shown(likely.low)} to "
         f"{budget.shown(likely.high)})"
     )
-    if likely.likely > budget.amount:
+    if not likely.likely <= budget.amount:  # nor is what is no number within it
         over = likely.likely - budget.amount
         raise ConstraintNotMet(
             f"{plan.name} would likely take {figure}, {budget.shown(over)} more than the budget of "
@@ -124,6 +125,7 @@ def _unknown(plan: Plan) -> str:
     names = [
         run.job.name
         for run in plan.runs
-        if not run.skipped and (run.spends.energy_j is None or run.spends.duration_s is None)
+        if run.unknown
+        or (not run.skipped and (run.spends.energy_j is None or run.spends.duration_s is None))
     ]
-    return f"{', '.join(dict.fromkeys(names)) or 'none'} cannot be reckoned by this calibration"
+    return f"{', '.join(dict.fromkeys(names)) or 'none'} cannot be reckoned"

@@ -56,14 +56,14 @@ TRIAL = 4
 @dataclass
 class PlannedStage:
     """What making a stage would do: the work of each model, `other_s` seconds of what needs none,
-    how often weights are opened, bytes that are saved, and bytes of memory `held` at most. `found`
+    how many bytes of weights are opened and saved, and bytes of memory `held` at most. `found`
     is its bill where it has been made before."""
 
     key: str
     strategy: str
     work: list[tuple[Account3, Ways]]
     other_s: float = 0.0
-    openings: int = 0
+    opened_bytes: int = 0
     saved_bytes: int = 0
     held: Expected = NOTHING
     notes: tuple[str, ...] = ()
@@ -165,7 +165,7 @@ class PlannedBuilder(Builder):
             tokenizer.save_pretrained(ctx.workdir)
         else:
             model = self._float_skeleton(system, strategy.type)
-            made.openings = 1
+            made.opened_bytes = _bytes(model)
         if isinstance(strategy, LoRA | PeftMethod):
             model = adapted(model, strategy, ctx.seed)
             if virtual_tokens(model):
@@ -208,7 +208,7 @@ class PlannedBuilder(Builder):
         for weight in model.parameters():
             if id(weight) in held:
                 weight.stored_bytes = weight.numel() * bits // 8
-        made.openings, made.held = 2, held_bytes(model).times(2)
+        made.opened_bytes, made.held = 2 * _bytes(model), held_bytes(model).times(2)
         stored = sum(getattr(weight, "stored_bytes", 0) for weight in model.parameters())
         plain = sum(w.nbytes for w in model.parameters() if not hasattr(w, "stored_bytes"))
         made.saved_bytes = stored + plain
@@ -242,7 +242,7 @@ class PlannedBuilder(Builder):
             dropped = list(range(strategy.drop))
         if max(dropped) >= len(decoder_layers(model)) or len(dropped) >= len(decoder_layers(model)):
             raise CannotRun(f"prune would drop {len(dropped)} layers and one must stay")
-        made.openings, made.held = 1, held_bytes(model)
+        made.opened_bytes, made.held = _bytes(model), held_bytes(model)
         drop_layers(model, dropped)
         made.saved_bytes = sum(weight.nbytes for weight in model.parameters())
         # When what is left is opened again its layers are numbered anew, as a cache wants them.
@@ -250,7 +250,7 @@ class PlannedBuilder(Builder):
 
     def _merge(self, strategy: Merge, system: System, ctx: Context, made: PlannedStage) -> None:
         model = self._float_skeleton(system, strategy.type)
-        made.openings, made.held = 1, held_bytes(model)
+        made.opened_bytes, made.held = _bytes(model), held_bytes(model)
         made.saved_bytes = sum(weight.nbytes for weight in model.parameters())
         self._dry.skeletons[made.key] = model
 
@@ -274,6 +274,10 @@ class PlannedBuilder(Builder):
         shots = shots_of(ctx.task.train)
         ctx.embedder(strategy.embedder).encode_queries([shot.question for shot in shots])
         write_shots(ctx.workdir, choose_shots(ctx.task.train, strategy.shots, ctx.seed, "seeded"))
+
+
+def _bytes(model: Any) -> int:
+    return sum(weight.nbytes for weight in model.parameters())
 
 
 def _raced(strategy: PromptSearch, ctx: Context) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CannotRun
 from ..measure.work import Tally
 from ..models.account import skeleton
 from ..models.embedder import Embedder, open_embedder
 from ..models.fetch import ResolvedModel
 from ..models.sentence_embedder import BATCH_ROWS, SentenceEmbedder
 from ..models.static_embedder import StaticEmbedder
+from .planned import NotPlanned
 from .weightless import Account3, Ways
 
 if TYPE_CHECKING:
@@ -116,5 +116,5 @@ def planned_embedder(found: ResolvedModel) -> PlannedEmbedder:
         planned.__dict__["costs"] = opened.account.costs
         return PlannedEmbedder(opened, planned)
     if not isinstance(opened, SentenceEmbedder):
-        raise CannotRun(f"what {found.name} takes to embed is not known, so it cannot be planned")
+        raise NotPlanned(f"what {found.name} takes to embed is not known, so it cannot be planned")
     return PlannedEmbedder(opened, Account3(skeleton(opened.model), "embedding", "embedding"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from filelock import FileLock
+
 from ..errors import InputError
-from ..files import cache_folder, write_json
+from ..files import cache_folder, storage, write_json
 from ..machine import hardware, machine, software
 from ..measure.calibration import Calibration, load_calibration
 from ..models.fetch import resolve
@@ -25,17 +27,22 @@ def kept_calibration(
 ) -> Calibration:
     """The calibration of this machine and its versions with `model`, made now where there is none
     or a `fresh` one is asked for. Raises as `calibrate`."""
+    import torch
+
     revision = resolve(model, kind="causal_lm").revision
-    key = digest([revision, machine(), hardware(), software()])
-    path = cache_folder() / "machine" / f"calibration-{key}.json"
-    if path.is_file() and not fresh:
-        try:
-            return load_calibration(path)
-        except InputError:  # of an older schema, or damaged: made anew
-            pass
-    made = calibrate(model, seconds=seconds, embedder=EMBEDDER, say=say)
-    keep_calibration(path, made)
-    return made
+    told = [revision, machine(), hardware(), software(), torch.get_num_threads()]
+    path = cache_folder() / "machine" / f"calibration-{digest(told)}.json"
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # two at once would measure each other
+        if path.is_file() and not fresh:
+            try:
+                return load_calibration(path)
+            except InputError:  # of an older schema, or damaged: made anew
+                pass
+        made = calibrate(model, seconds=seconds, embedder=EMBEDDER, say=say)
+        keep_calibration(path, made)
+        return made
 
 
 def keep_calibration(path: Path, calibration: Calibration) -> None:

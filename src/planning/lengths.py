@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..measure.calibration import Habit
 
@@ -27,11 +27,19 @@ FREE_TEXT = 400
 """Characters of a prompt's end that stand for what is written freely."""
 
 
+class Written(NamedTuple):
+    """Tokens that were written for a question before; `sure` where the same is written again."""
+
+    tokens: int
+    sure: bool = True
+
+
 class Lengths:
     """Gives tokens that stand for the answers to chats, in the three ways.
 
     `gold` holds the answer of each question; a chat asks the longest question that its last turn
-    holds. `known` holds tokens that were written for a question before, which leave nothing open.
+    holds. `known` holds what was written for a question before, which leaves nothing open where it
+    is sure.
     `habits` are the model's, by how it was shown.
     """
 
@@ -39,16 +47,18 @@ class Lengths:
         self,
         gold: Mapping[str, str],
         habits: Mapping[str, Habit],
-        known: Mapping[str, int] | None = None,
+        known: Mapping[str, Written] | None = None,
     ) -> None:
         self._gold, self._habits, self._known = gold, habits, known or {}
         self._questions = sorted(gold, key=len, reverse=True)
         self._asked: dict[str, str | None] = {}
+        self._ran_on = 0.0  # carried over, for questions that are asked one by one
 
     def basis(self, taught: Taught) -> str:
         """Where the lengths come from, as a sentence."""
-        if self._known:
-            return "answer lengths: as its records hold them"
+        if found := [self._known[one] for one in self._gold if one in self._known]:
+            whose = "its records" if all(one.sure for one in found) else "records of like steps"
+            return f"answer lengths: as {whose} hold them, of {len(found)} questions"
         if taught == "tuned":
             return "answer lengths: those of the gold answers, at most as the untuned model writes"
         if (habit := self._habits.get(taught)) is None:
@@ -72,22 +82,24 @@ class Lengths:
         most = decoding.max_tokens
         ways: tuple[list[list[int]], list[list[int]], list[list[int]]] = [], [], []
         habit = self._habits.get("plain" if taught == "tuned" else taught)
-        ran_on = 0.0
         for chat in chats:
             question = self._question(chat[-1]["content"])
             gold = [*ids(self._gold[question]), end] if question else None
             # What is written freely is of the words that it is about: a summary is read again.
             filler = (gold[:-1] if gold else ids(chat[-1]["content"][-FREE_TEXT:])) or [end]
-            if question is not None and (written := self._known.get(question)) is not None:
-                each = [_of_length(filler, end, min(most, max(1, written)), most)] * 3
+            written = self._known.get(question) if question else None
+            if written is not None and gold is not None:
+                plain = min(most, max(1, written.tokens))
+                ends = [plain] * 2 if written.sure else [min(plain, len(gold)), most]
+                each = [_of_length(filler, end, n, most) for n in (plain, *ends)]
             elif gold is None or decoding.choices:
                 # A free text runs to its limit as a rule; a choice is as long as choices are.
                 each = [_of_length(filler, end, n, most) for n in self._free(decoding, ids, most)]
             else:
                 # Of a habit that is not known nothing speaks for either end: every other one.
-                ran_on += habit.runs_on if habit else 0.5
-                on = ran_on >= 1
-                ran_on -= on
+                self._ran_on += habit.runs_on if habit else 0.5
+                on = self._ran_on >= 1
+                self._ran_on -= on
                 ratio = habit.ratio if habit else 1.0
                 as_it_does = most if on else min(most, max(1, round(len(gold) * ratio)))
                 plain = len(gold) if taught == "tuned" else as_it_does

@@ -12,6 +12,7 @@ All of it is metered by the project's own meter, and shapes are tallied as in ru
 from __future__ import annotations
 
 import datetime
+import functools
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -85,8 +86,11 @@ def calibrate(
         say("training")
         beside = 0
         for name in ("training_adapter", "training_all"):
-            with grown() as memory, metered(meter, pieces[name], known):
-                said = training_pieces(config, name, pieces[name], seconds * SHARES[name], device)
+            metering = functools.partial(metered, meter, pieces[name], known)
+            with grown() as memory:
+                said = training_pieces(
+                    config, name, pieces[name], seconds * SHARES[name], device, metering
+                )
             if said and memory and device == "cpu":
                 beside = max(beside, memory[1] - memory[0] - said)
         if embedder is not None:
@@ -125,12 +129,13 @@ def _opened(folder: Path, device: str) -> tuple[LocalModel, Opening]:
     """The model, and what opening it took."""
     with grown() as memory, stopwatch(device) as taken:
         opened = LocalModel.open(folder, available_bytes=available_memory_bytes())
-    if not memory:
-        return opened, Opening(duration_s=taken[0])
-    before, most = memory
     weights = sum(weight.nbytes for weight in opened.model.parameters())
+    opening = Opening(duration_s=taken[0], weights_bytes=weights)
+    if not memory:
+        return opened, opening
+    before, most = memory
     held = max(1.0, (most - before) / weights) if device == "cpu" else 1.0
-    return opened, Opening(duration_s=taken[0], process_bytes=before, held_per_byte=held)
+    return opened, opening.model_copy(update={"process_bytes": before, "held_per_byte": held})
 
 
 def _chats(

@@ -13,19 +13,16 @@ import functools
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..answering.session import Session
 from ..errors import WattuneError
 from ..forgetting import DECODING, NEUTRAL
 from ..job import Job, jobs_of
-from ..machine import machine
+from ..machine import hardware, machine
 from ..measure.calibration import Calibration, Habit
 from ..measure.general import general_questions
 from ..measure.predicted import (
-    NOTHING,
-    Expected,
     Predicted,
     PredictedPhase,
     keep_prediction,
@@ -40,59 +37,15 @@ from ..strategies import Prune
 from ..strategies.tuning import Tuning
 from ..system import EndpointSystem, LocalSystem, System
 from .builder import PlannedBuilder, PlannedStage
-from .lengths import Lengths, Taught
+from .lengths import Lengths, Taught, Written
+from .planned import NOT_SPENT, NotPlanned, Plan, PlannedRun
 from .pool import PlannedPool
 from .pricing import Priced, Pricing
 from .worth import Worth
 from .written import written_before
 
-Known = Mapping[str, int]
-"""Question -> tokens that were written to answer it."""
-
-
-NOT_KNOWN, NOT_SPENT = Predicted(), PredictedPhase(duration_s=NOTHING, energy_j=NOTHING)
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """A run of a recipe: `predicted` is what all of it takes, its stages at what making them costs
-    or has cost. `spends` is what it would add now, in seconds and joules; `done` the record that
-    makes that nothing. `shared` and `found` name its stages that another run pays, or that are
-    there. `skipped` is why it cannot run or be planned, else ""."""
-
-    job: Job
-    predicted: Predicted = NOT_KNOWN
-    spends: PredictedPhase = NOT_SPENT
-    done: Record | None = None
-    shared: tuple[str, ...] = ()
-    found: tuple[str, ...] = ()
-    skipped: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The runs of a recipe, by a calibration; `worth` makes grams and money of joules."""
-
-    name: str
-    runs: tuple[PlannedRun, ...]
-    calibration: Calibration
-    worth: Worth
-    made_at: str = ""
-
-    @property
-    def spends(self) -> PredictedPhase:
-        """Seconds and joules that all runs would spend now, what they share once."""
-        return PredictedPhase(duration_s=self.duration_s, energy_j=self.energy_j)
-
-    @property
-    def duration_s(self) -> Expected | None:
-        """Seconds of it."""
-        return total(run.spends.duration_s for run in self.runs if not run.skipped)
-
-    @property
-    def energy_j(self) -> Expected | None:
-        """Joules of it."""
-        return total(run.spends.energy_j for run in self.runs if not run.skipped)
+Known = Mapping[str, Written]
+"""Question -> what was written to answer it."""
 
 
 def plan_recipe(
@@ -110,8 +63,8 @@ def plan_recipe(
 
     Records that lie in `folder` are found. `known` holds answer lengths by run and question, by
     default those of the records in `folder` (see `written_before`). With `keep` what is predicted
-    is kept for the records of these runs. Raises as the run would for a task or a model that cannot
-    be had; what concerns one run alone makes it skipped.
+    is kept for the records of these runs, if the calibration is of this machine. Raises as the run
+    would for a task or a model that cannot be had; what concerns one run alone makes it skipped.
     """
     worth = Worth(recipe.settings)
     jobs = jobs_of(recipe, allow_overlap=allow_overlap)
@@ -135,11 +88,20 @@ def plan_recipe(
             found = find_record(folder, job.name, job.key) if folder is not None else None
             runs.append(planner.run(job, lengths or {}, found))
         pool.close()
-    if keep:
+    if keep and _of_here(calibration):
         for run in runs:
             if not run.skipped and run.done is None:
                 keep_prediction(run.job.key, run.predicted)
     return Plan(recipe.name, tuple(runs), calibration, worth, made_at)
+
+
+def _of_here(calibration: Calibration) -> bool:
+    """Whether a calibration is of this machine, as far as it tells: another one's figures are not
+    to be held against what is measured here."""
+    facts = calibration.environment.get("hardware") or {}
+    return calibration.machine == machine() and all(
+        facts.get(name, fact) == fact for name, fact in hardware().items()
+    )
 
 
 class _Planner:
@@ -161,6 +123,8 @@ class _Planner:
         """One run; a fault of its own makes it skipped."""
         try:
             return self._run(job, known, done)
+        except NotPlanned as error:
+            return PlannedRun(job, skipped=str(error), unknown=True)
         except WattuneError as error:
             return PlannedRun(job, skipped=str(error))
 
@@ -177,9 +141,9 @@ class _Planner:
         pool.taught = taught = _taught(job, system)
         made = [self._builder.planned[bill.key] for bill in bills]
         session = Session(system, pool)
-        opening = price.opening(system)
         examples = job.task.split(job.split)
         answering = self._asked(lambda: session.answer(examples))
+        opening = price.opening(pool.weightless(system))
         phases = {"load": opening, "answer": answering.phase}
         asked = spread(examples, job.realtime_questions)
         if asked:
@@ -202,6 +166,10 @@ class _Planner:
             flops_prepare=total(each.flops for each in stages),
             flops_answer=answering.flops,
             peak_memory_bytes=price.memory(system, pool, made),
+            stages_j={
+                stage.key: each.phase.energy_j.likely if each.phase.energy_j else None
+                for stage, each in zip(made, stages, strict=True)
+            },
             basis=self._basis(job, taught, made),
         )
         paid_by_others = tuple(s.strategy for s in made if s.key in self._paid)
@@ -219,7 +187,8 @@ class _Planner:
                 duration_s=total(part.duration_s for part in parts),
                 energy_j=total(part.energy_j for part in parts),
             )
-        return PlannedRun(job, predicted, spends, done, paid_by_others, found)
+        refreshes = job.revision is not None and done is None
+        return PlannedRun(job, predicted, spends, done, paid_by_others, found, unknown=refreshes)
 
     def _habits(self, job: Job) -> Mapping[str, Habit]:
         """The model's habits, where it was this one that was calibrated with. One that lost layers

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..answering.pool import Pool, model_folder
-from ..errors import CannotRun
 from ..measure.memory import available_memory_bytes
 from ..measure.meter import Meter
 from ..models.classical import ClassicalModel
@@ -24,6 +23,7 @@ from ..stages import StageStore
 from ..system import ClassicalSystem, EndpointSystem, LocalSystem, System
 from .embedding import PlannedEmbedder, planned_embedder
 from .lengths import Lengths, Taught
+from .planned import NotPlanned
 from .remote import PlannedEndpoint
 from .skeletons import bare_model
 from .weightless import Account3, Ways, WeightlessModel
@@ -126,12 +126,12 @@ class PlannedPool(Pool):
         return self._vectors[name]
 
     def reranker(self, name: str) -> Reranker:
-        """`CannotRun`: what a cross-encoder reads depends on what is found."""
-        raise CannotRun(f"what the reranker {name} will read is not planned yet")
+        """`NotPlanned`: what a cross-encoder reads depends on what is found."""
+        raise NotPlanned(f"what the reranker {name} will read is not planned yet")
 
     def store(self, name: str) -> LangchainStore:
-        """`CannotRun`: what a store will give is not known before it is asked."""
-        raise CannotRun(
+        """`NotPlanned`: what a store will give is not known before it is asked."""
+        raise NotPlanned(
             f"{name} is a LangChain store, and what it will give is not known before it is asked"
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ..measure.calibration import Z80, Calibration
+from ..measure.calibration import FORMULA_SPREAD, Z80, Calibration
 from ..measure.predicted import NOTHING, Expected, PredictedPhase, total
-from ..system import LocalSystem, System
+from ..system import System
 from .builder import PlannedStage
 from .pool import PlannedPool
 from .remote import ServedAccount
@@ -72,7 +74,7 @@ class Pricing:
                 energy_j=None if joules is None else Expected.exactly(joules),
             )
             return Priced(phase, priced.flops)
-        opening, kept = self._opening(stage.openings), self._kept(stage)
+        opening, kept = self._opening(stage.opened_bytes), self._kept(stage)
         phase = PredictedPhase(
             duration_s=total([priced.phase.duration_s, opening.duration_s, kept]),
             energy_j=total(
@@ -85,9 +87,9 @@ class Pricing:
         """Seconds to save what a stage saves."""
         return self._other(stage.saved_bytes * self._calibration.s_per_saved_byte)
 
-    def opening(self, system: System) -> PredictedPhase:
-        """Opening the weights that answer."""
-        return self._opening(1 if isinstance(system, LocalSystem) else 0)
+    def opening(self, model: Any) -> PredictedPhase:
+        """Opening the weights that answer; nothing where none of this machine do."""
+        return self._opening(model.weights_bytes if isinstance(model, WeightlessModel) else 0)
 
     def memory(
         self, system: System, pool: PlannedPool, stages: Sequence[PlannedStage]
@@ -112,22 +114,25 @@ class Pricing:
         between = Expected(likely=likely, low=low, high=high)
         return between.widened(MEMORY_SPREAD, Z80)
 
-    def _opening(self, times: int) -> PredictedPhase:
+    def _opening(self, weights_bytes: int) -> PredictedPhase:
+        """Opening so many bytes of weights, by those of the model that was calibrated with."""
         opening = self._calibration.opening
-        if opening is None and times:
-            return PredictedPhase()
-        if opening is None:
+        if not weights_bytes:
             return PredictedPhase(duration_s=NOTHING, energy_j=NOTHING)
-        seconds = Expected.exactly(times * opening.duration_s)
+        if opening is None:
+            return PredictedPhase()
+        times = weights_bytes / opening.weights_bytes if opening.weights_bytes else 1.0
+        seconds = self._other(times * opening.duration_s)
         return PredictedPhase(
             duration_s=seconds, energy_j=self._joules(seconds, self._other_watts())
         )
 
     def _other(self, seconds: float) -> Expected:
-        """Seconds of what a plan really did; a run does the same, so only the machine's mood is
-        between them, for which the spread of the calibration stands."""
+        """Seconds of what was timed once by itself, in the calibration or when it was planned: the
+        machine's mood is between that and a run, and what no fit shows."""
         rates = self._calibration.rates_of("answering")
-        return Expected.exactly(seconds).widened(rates.spread if rates else 0.0, Z80)
+        spread = math.hypot(rates.spread if rates else 0.0, FORMULA_SPREAD)
+        return Expected.exactly(seconds).widened(spread, Z80)
 
     def _other_watts(self) -> float | None:
         rates = self._calibration.rates_of("answering")

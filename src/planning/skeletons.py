@@ -6,7 +6,6 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from ..errors import CannotRun
 from ..measure.predicted import Expected
 from ..models.account import skeleton
 from ..models.devices import preferred_device, preferred_dtype
@@ -17,6 +16,7 @@ from ..peft.beginnings import can_share
 from ..peft.quiet import quiet_training
 from ..strategies import LoRA, PeftMethod
 from ..strategies.tuning import Tuning
+from .planned import NotPlanned
 from .weightless import virtual_tokens
 
 
@@ -27,7 +27,7 @@ def bare_model(folder: Path, dtype: str | None = None) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     if stores_quantized(folder):
-        raise CannotRun(f"{folder.name} is stored quantised, which is not planned yet")
+        raise NotPlanned(f"{folder.name} is stored quantised, which is not planned yet")
     classes: Any = AutoModelForCausalLM
     with quiet_transformers(), torch.device("meta"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

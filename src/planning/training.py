@@ -120,13 +120,19 @@ def planned_training(
         )
     shortest = 1.0
     if ends_early and evaluations:  # the earliest that a rule can stop it
-        patience = settings.early_stopping_patience or settings.frugal_patience
+        rules = [settings.early_stopping_patience]
+        rules += [settings.frugal_patience] if settings.frugal_gain_per_kj is not None else []
+        patience = min(rule for rule in rules if rule is not None)
         shortest = min(1.0, (patience + 1) / evaluations)
     weights = list(model.parameters())
     learnt = FLOAT32_BYTES * sum(weight.numel() for weight in weights if weight.requires_grad)
     saves = evaluations if settings.eval_strategy == "steps" else len(by_epoch)
     config = model.config.get_text_config()
-    scores = batch * scored_columns(rows, settings) * int(config.vocab_size)
+    scores = (
+        batch
+        * scored_columns(rows, settings, pads_right=collate.pads_right)
+        * int(config.vocab_size)
+    )
 
     def formula(tokens: int) -> float:
         """The trainer's own figure, with twice the activations: as its docstring says, LoRA's own

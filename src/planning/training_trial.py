@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..measure.memory import available_memory_bytes
@@ -26,11 +28,19 @@ ANSWER = 4
 """Columns that are scored."""
 
 
-def training_pieces(config: Any, kind: str, pieces: Pieces, seconds: float, device: str) -> int:
+def training_pieces(
+    config: Any,
+    kind: str,
+    pieces: Pieces,
+    seconds: float,
+    device: str,
+    metering: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> int:
     """Time steps of tuning with an adapter (training_adapter) or of all weights (training_all).
 
     Forwards, backwards and the optimizer, in the precision that trainings run in. Returns the bytes
-    that this takes by `training_bytes`; 0, and nothing is timed, where they are not there.
+    that this takes by `training_bytes`; 0, and nothing is timed, where they are not there. Only the
+    steps that are timed are `metering`.
     """
     import torch
 
@@ -48,24 +58,30 @@ def training_pieces(config: Any, kind: str, pieces: Pieces, seconds: float, devi
         weights, learnt, model.config.get_text_config(), max(rows * n for rows, n in SHAPES),
         bf16=bf16, scores=max(rows for rows, _ in SHAPES) * (ANSWER + 1) * vocabulary,
     )  # fmt: skip
+
+    def step(rows: int, length: int) -> float:
+        ids = torch.randint(0, vocabulary, (rows, length), device=device)
+        with stopwatch(device) as taken:
+            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16):
+                made = model(input_ids=ids, logits_to_keep=ANSWER + 1, use_cache=False)
+            scores = made.logits[:, :-1].float().flatten(0, 1)
+            loss: Any = torch.nn.functional.cross_entropy(scores, ids[:, -ANSWER:].flatten())
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+        return taken[0]
+
+    for shape in SHAPES:  # kernels compile, and the optimizer makes its moments
+        step(*shape)
     until = time.perf_counter() + seconds
-    for turn in range(100):
-        for rows, length in SHAPES:
-            if turn > 2 and time.perf_counter() > until:
-                return said
-            ids = torch.randint(0, vocabulary, (rows, length), device=device)
-            with stopwatch(device) as taken:
-                with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16):
-                    made = model(input_ids=ids, logits_to_keep=ANSWER + 1, use_cache=False)
-                scores = made.logits[:, :-1].float().flatten(0, 1)
-                loss: Any = torch.nn.functional.cross_entropy(scores, ids[:, -ANSWER:].flatten())
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(trained, 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-            done = Tally.of_pass(rows, length, heads=rows * (ANSWER + 1)) + Tally(steps=1)
-            if turn:  # the first one makes the optimizer's moments
-                pieces.made.append(Piece(costs, done, taken[0]))
+    with metering():
+        for turn in range(100):
+            for rows, length in SHAPES:
+                if turn > 1 and time.perf_counter() > until:
+                    return said
+                done = Tally.of_pass(rows, length, heads=rows * (ANSWER + 1)) + Tally(steps=1)
+                pieces.made.append(Piece(costs, done, step(rows, length)))
     return said
 
 

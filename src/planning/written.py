@@ -10,25 +10,29 @@ from ..errors import StorageError
 from ..job import Job
 from ..measure.record import Record
 from ..measure.store import load_answers, record_files
+from .lengths import Written
 
-DECIDE = ("max_tokens", "stop", "choices")
-"""What of the decoding decides how long an answer is."""
+ENDS = ("max_tokens", "stop", "choices")
+"""What of the decoding decides how long an answer can be."""
+DECIDE = ("runs", "decoding", "seed")
+"""What of a resolved recipe decides what is written, beside model, task and training questions."""
 
 
-def lengths_of(place: Path, record: Record) -> dict[str, int]:
+def lengths_of(place: Path, record: Record, *, sure: bool = True) -> dict[str, Written]:
     """Tokens that a record's answers took, by question, where they are known; of several samples
     the mean. `place` is the folder it lies in, or its file. Raises `StorageError`."""
     samples = int((record.system.get("decoding") or {}).get("samples") or 1)
     return {
-        answer.question: max(1, round(answer.tokens_out / samples))
+        answer.question: Written(max(1, round(answer.tokens_out / samples)), sure)
         for answer in load_answers(place, record)
         if answer.tokens_out
     }
 
 
-def written_before(folder: Path, jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
+def written_before(folder: Path, jobs: Sequence[Job]) -> dict[str, dict[str, Written]]:
     """By the name of each job the lengths that its records in `folder` hold, newest first: those of
-    the same model, the same kinds of steps and a decoding that ends alike, whatever their settings.
+    the same model, the same kinds of steps and a decoding that ends alike. They are sure where the
+    settings are the same, too, and the training; those go before others.
 
     What cannot be read tells nothing.
     """
@@ -39,16 +43,23 @@ def written_before(folder: Path, jobs: Sequence[Job]) -> dict[str, dict[str, int
     except StorageError:
         return {}
     files.sort(key=lambda pair: pair[1].created_at)
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, dict[str, Written]] = {}
     for job in jobs:
-        for path, record in files:
-            if record.name == job.name and _alike(job.recipe or {}, record.recipe):
-                try:
-                    lengths = lengths_of(path, record)
-                except StorageError:
-                    continue
-                found[job.name] = {**found.get(job.name, {}), **lengths}
+        mine = job.recipe or {}
+        like = [pair for pair in files if pair[1].name == job.name and _alike(mine, pair[1].recipe)]
+        like.sort(key=lambda pair: _same(mine, pair[1].recipe))  # sorting keeps their ages' order
+        for path, record in like:
+            try:
+                lengths = lengths_of(path, record, sure=_same(mine, record.recipe))
+            except StorageError:
+                continue
+            found[job.name] = {**found.get(job.name, {}), **lengths}
     return found
+
+
+def _same(mine: Mapping[str, Any], its: Mapping[str, Any]) -> bool:
+    limits = [(recipe.get("limit") or {}).get("train") for recipe in (mine, its)]
+    return limits[0] == limits[1] and all(mine.get(name) == its.get(name) for name in DECIDE)
 
 
 def _alike(mine: Mapping[str, Any], its: Mapping[str, Any]) -> bool:
@@ -56,7 +67,7 @@ def _alike(mine: Mapping[str, Any], its: Mapping[str, Any]) -> bool:
     return (
         mine.get("model") == its.get("model")
         and _kinds(mine) == _kinds(its)
-        and all(decodings[0].get(name) == decodings[1].get(name) for name in DECIDE)
+        and all(decodings[0].get(name) == decodings[1].get(name) for name in ENDS)
     )
 
 

@@ -175,9 +175,11 @@ def test_another_size_scales_all_but_embedding() -> None:
                         work=Work(flops=1e9, bytes_moved=1e6))  # fmt: skip
     words = index.model_copy(update={"key": "w", "work": NO_WORK})
     was = record()
-    was = was.model_copy(update={"stages": (*was.stages, index, words)})
+    merged = words.model_copy(update={"key": "m", "strategy": "merge"})
+    was = was.model_copy(update={"stages": (*was.stages, index, words, merged)})
     made = one(was, parameters=10e6)
-    assert made.prepare.energy_j == pytest.approx(10 * 1200 + 30 + 30)
+    # Merging counts no operations, yet reads and writes all weights.
+    assert made.prepare.energy_j == pytest.approx(10 * 1200 + 30 + 30 + 10 * 30)
     assert answer(made).energy_j == pytest.approx(4000)
     assert answer(made).components["cpu"].provenance == "projected"
     assert made.work["answer"].flops == pytest.approx(1e13)

@@ -17,11 +17,18 @@ from wattune.answering.responses import ResponseCache
 from wattune.cli.frugal import compare_frugal
 from wattune.errors import InputError
 from wattune.frugal.live import ORDER_SEED, Frugal, compare_frugally, decidable
+from wattune.frugal.order import Cost
 from wattune.frugal.trials import Trials
 from wattune.frugal.wording import decision_of, plain_of, table_of
 from wattune.job import jobs_of
 from wattune.measure.ledger import load_ledger
-from wattune.measure.predicted import Expected, Predicted, PredictedPhase, keep_prediction
+from wattune.measure.predicted import (
+    NOTHING,
+    Expected,
+    Predicted,
+    PredictedPhase,
+    keep_prediction,
+)
 from wattune.measure.processes import VARIABLES
 from wattune.measure.store import load_answers, load_records
 from wattune.recipe_file import load_recipe
@@ -93,9 +100,9 @@ def labels(recipe: Path, task_folder: Path) -> None:
     )
 
 
-def model_first(job: Any) -> float:
+def model_first(job: Any) -> Cost:
     """Joules that put the model first and the classifier next, as a plan might."""
-    return {"zero-shot": 1.0, "classical": 2.0, "few-shot": 3.0}[job.name]
+    return Cost({"zero-shot": 1.0, "classical": 2.0, "few-shot": 3.0}[job.name])
 
 
 @pytest.mark.usefixtures("labels")
@@ -161,6 +168,9 @@ def test_a_second_comparison_asks_nothing_twice_and_finishing_asks_only_the_rest
     assert again.state == first.state
     assert again.record is not None
     assert (again.record.status, again.record.answers) == ("done", 128)
+    finishing = again.record.spent.energy_j
+    assert None not in (finishing, again.spent_j)
+    assert again.spent_j > finishing > 0  # type: ignore[operator]
     counts = [len(one.scores) for one in first.state.contenders]
     assert again.record.environment["cached_replies"] == counts[1]
     assert cache.count() == kept + 128 - counts[1]
@@ -184,7 +194,8 @@ def test_where_nothing_tells_what_runs_take_the_comparison_plans_first(
         """Say of the first run of the recipe that it takes more than the second."""
         for job, joules in zip(jobs_of(load_recipe(str(recipe))), (9.0, 4.0), strict=True):
             planned.append(job.name)
-            phases = {"answer": PredictedPhase(energy_j=Expected.exactly(joules))}
+            phase = PredictedPhase(energy_j=Expected.exactly(joules))
+            phases = {"load": PredictedPhase(energy_j=NOTHING), "answer": phase}
             keep_prediction(job.key, Predicted(phases=phases))
 
     def fails() -> None:
@@ -251,6 +262,10 @@ def test_a_run_that_cannot_be_done_is_out_and_one_that_breaks_too(
     runs = "runs={plain: [], merged: [merge]}"
     refused = frugally(runs, floor=0.5)
     tried = frugally(runs, floor=0.5, refused=lambda job: "")
+    known = frugally(
+        runs, floor=0.5, expected=lambda job: Cost(1.0) if job.name == "plain" else None
+    )
+    assert known.whole_j is not None  # of those that can run
     for found in (refused, tried):
         assert found.state.contenders[1].out.startswith("merge: there is no adapter to merge")
         assert [row[-1] for row in table_of(found).rows] == ["the best", "cannot run"]

@@ -100,6 +100,8 @@ def test_a_head_that_scores_full_text_needs_memory_for_its_scores() -> None:
     assert scored_columns(alone, answers) == 4
     assert scored_columns(alone, text) == 5
     assert scored_columns([tuple(examples)], packing) == 9
+    # Behind a learnt prompt the texts are padded on the right: answers stand anywhere.
+    assert scored_columns(alone, answers, pads_right=True) == 5
     config = SimpleNamespace(hidden_size=32, num_hidden_layers=2, vocab_size=1000)
 
     def fit(free: int) -> int:

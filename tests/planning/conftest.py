@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from wattune.machine import machine
 from wattune.measure.calibration import Calibration, Habit, Opening, Rates
 
 KINDS = ("answering", "embedding", "training_adapter", "training_all")
@@ -23,7 +24,7 @@ def calibration() -> Calibration:
     return Calibration(
         created_at="2026-11-23T00:00:00+00:00",
         model="tiny",
-        machine={"device": "cpu", "dtype": "float32"},
+        machine=machine(),
         idle_w=10,
         load_w=20,
         known={"cpu": "modelled_load"},

@@ -46,6 +46,10 @@ def test_a_file_is_read_back_as_it_was(tmp_path: Path, calibration: Calibration)
         (lambda content: {**content, "schema_version": 99}, "schema 1 is expected and this has 99"),
         (lambda content: {**content, "rates": {"answering": 3}}, "is no calibration"),
         (lambda content: {**content, "guess": 1}, "is no calibration"),
+        (
+            lambda content: {**content, "rates": {"answering": {"watts": math.nan}}},
+            "is no calibration",
+        ),
         (lambda content: [content], "schema 1 is expected and this has None"),
     ],
 )

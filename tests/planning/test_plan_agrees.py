@@ -68,6 +68,12 @@ def test_the_next_records_hold_what_was_planned(
     plan = plan_recipe(few, calibration)
     (record,) = run_recipe(few, tmp_path / "runs")
     assert record.predicted == plan.runs[0].predicted
+    # What is said of another machine is not held against this one.
+    server = calibration.model_copy(update={"environment": {"hardware": {"cpu": "another"}}})
+    other = few.model_copy(update={"runs": {"zero-shot": several.runs["zero-shot"]}})
+    plan_recipe(other, server)
+    (unplanned,) = run_recipe(other, tmp_path / "elsewhere")
+    assert unplanned.predicted is None
     (found,) = load_records(tmp_path / "runs")
     assert found.predicted is not None
     assert isinstance(found.predicted.tokens_in, Expected)
@@ -103,9 +109,12 @@ def test_lengths_come_from_records_of_the_same_kind(
     more = few.model_copy(update={"runs": {"few-shot": [step.model_copy(update={"shots": 3})]}})
     (run,) = plan_recipe(more, calibration, folder=tmp_path / "runs").runs
     assert run.done is None
-    assert run.predicted.tokens_out == Expected.exactly(
-        float(record.work["answer"].tokens_out or 0)
-    )
-    assert "as its records hold them" in run.predicted.basis[0]
+    told = run.predicted.tokens_out
+    assert told is not None
+    assert told.likely == record.work["answer"].tokens_out
+    assert "as records of like steps hold them, of 12 questions" in run.predicted.basis[0]
+    (again,) = plan_recipe(few, calibration, folder=tmp_path / "runs").runs
+    assert again.predicted.tokens_out == Expected.exactly(told.likely)
+    assert "as its records hold them, of 12 questions" in again.predicted.basis[0]
     (free,) = plan_recipe(more, calibration, folder=tmp_path / "none").runs
     assert "between the gold answers and max_tokens" in free.predicted.basis[0]

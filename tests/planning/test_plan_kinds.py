@@ -182,3 +182,17 @@ def test_of_a_managed_endpoint_tokens_and_joules_are_planned_and_no_time(
     check_budget(made, budget_of("1kWh"))
     with pytest.raises(ConstraintNotMet, match="cannot be reckoned"):
         check_budget(made, budget_of("30min"))
+
+
+def test_a_budget_is_not_kept_by_what_is_not_planned(
+    settings: dict[str, Any], calibration: Calibration, embedder: str
+) -> None:
+    """It will run, and what it takes could be anything; what cannot run takes nothing."""
+    words = {"search": "lexical", "k": 2, "chunk_tokens": 40}
+    reranked = [{"rag": {**words, "reranker": embedder}}]
+    made = planned(calibration, settings, plain=[], reranked=reranked)
+    assert made.runs[1].unknown
+    assert (made.energy_j, made.runs[0].spends.energy_j is None) == (None, False)
+    with pytest.raises(ConstraintNotMet, match="reranked cannot be reckoned"):
+        check_budget(made, budget_of("1MJ"))
+    check_budget(planned(calibration, settings, plain=[], merged=["merge"]), budget_of("1MJ"))

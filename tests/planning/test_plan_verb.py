@@ -94,6 +94,7 @@ def test_a_budget_is_for_what_is_still_to_be_spent(recipe: Path, wattune: Wattun
         ("50", "a number above 0 and its unit are expected"),
         ("0Wh", "a number above 0"),
         ("-3Wh", "a number above 0"),
+        ("50mJ", "J, kJ, MJ"),
         ("50 apples", "such as 50Wh, 30min, 12g or 0.50EUR"),
     ],
 )
@@ -108,7 +109,8 @@ def test_what_is_no_budget_is_told(text: str, told: str) -> None:
         ("50Wh", "energy_j", 180_000),
         ("2 kWh", "energy_j", 7_200_000),
         ("30min", "duration_s", 1800),
-        ("5g", "grams", 5),
+        ("5G", "grams", 5),
+        ("3MJ", "energy_j", 3_000_000),
         ("1EUR", "money", 1),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wattune.frugal.order import expected_joules
+from wattune.frugal.order import Cost, expected_cost
 from wattune.job import jobs_of
 from wattune.measure.predicted import (
     Expected,
@@ -95,10 +95,10 @@ def test_a_plan_made_after_a_run_does_not_get_into_its_record(recipe: Path, tmp_
 def test_a_frugal_comparison_orders_by_the_plan_where_no_record_tells(recipe: Path) -> None:
     """Of what whole runs take: questions one at a time are not asked there."""
     job, other = jobs_of(load_recipe(str(recipe)))
-    assert expected_joules(job, []) is None
+    assert expected_cost(job, []) is None
     keep_prediction(job.key, plan(3))
-    assert expected_joules(job, []) == 6
-    assert expected_joules(other, []) is None
+    assert expected_cost(job, []) == Cost(6)
+    assert expected_cost(other, []) is None
 
 
 def test_the_comparison_shows_both(
